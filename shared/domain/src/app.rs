@@ -57,7 +57,10 @@ impl App {
     /// Whether `secret` is one of the live master secrets; takes the same time whichever it is.
     pub fn admits(&self, secret: &str) -> bool {
         let given = digest(secret);
-        let hit = self.secrets.iter().fold(0u8, |hit, live| hit | live.sha256.as_bytes().ct_eq(given.as_bytes()).unwrap_u8());
+        let hit = self
+            .secrets
+            .iter()
+            .fold(0u8, |hit, live| hit | live.sha256.as_bytes().ct_eq(given.as_bytes()).unwrap_u8());
         hit == 1
     }
 }

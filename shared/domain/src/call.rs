@@ -1,6 +1,10 @@
 //! One HTTP exchange, as data: what to send, and what came of it. `outbound` performs it.
 
-use crate::{app::App, ids::ExecutionId, time::{Span, Timestamp}};
+use crate::{
+    app::App,
+    ids::ExecutionId,
+    time::{Span, Timestamp},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use url::Url;
@@ -108,4 +112,12 @@ impl CallRequest {
     pub fn webhook_id_of(execution: ExecutionId) -> String {
         execution.to_string()
     }
+}
+
+/// What a target may be: asked when a schedule is created, and again before each call.
+pub trait TargetRules: Send + Sync {
+    /// The URL, normalised; or a sentence that goes on from its field's name: `is the private address …`.
+    fn check_url(&self, text: &str) -> Result<Url, String>;
+    /// A header of the user's own.
+    fn check_header(&self, name: &str, value: &str) -> Result<(), String>;
 }

@@ -153,8 +153,13 @@ impl AppKey {
 impl FromStr for AppKey {
     type Err = NotAnId;
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let fits = (3..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if fits { Ok(AppKey(text.to_owned())) } else { Err(NotAnId("an app: 3 to 64 letters, digits or '-'")) }
+        let fits =
+            (3..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if fits {
+            Ok(AppKey(text.to_owned()))
+        } else {
+            Err(NotAnId("an app: 3 to 64 letters, digits or '-'"))
+        }
     }
 }
 

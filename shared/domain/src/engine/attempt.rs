@@ -1,0 +1,141 @@
+//! The next attempt of an execution that waits: a retry, a run by hand, or a redelivery.
+
+use super::{Engine, Error, Handled};
+use crate::{
+    execution::{Execution, ExecutionStatus, Round},
+    ids::{AppKey, ExecutionId, FIRST_MANUAL_NUMBER, NO_SLOT, ScheduleId},
+    message::{Delayed, Message},
+    notice,
+    ports::{AttemptClaim, CloseWrite},
+    schedule::Definition,
+    settle::Verdict,
+    state::{Closing, MAX_TRIES, Status},
+};
+use std::sync::Arc;
+
+impl Engine {
+    pub async fn attempt(&self, id: ExecutionId) -> Result<Handled, Error> {
+        let now = self.now();
+        let token = self.token();
+        let come_back =
+            |at| Ok(Handled::ComeBack(Delayed { at, message: Message::Attempt { execution: id } }));
+        let lease_until = now.plus(self.settings.lease);
+        let (mut execution, tries, drops) =
+            match self.executions.claim_attempt(id, token, lease_until, now).await? {
+                AttemptClaim::NotWaiting => return Ok(Handled::Done),
+                AttemptClaim::HeldUntil(at) | AttemptClaim::NotYet(at) => return come_back(at),
+                AttemptClaim::Claimed { execution, tries } => (execution, tries, false),
+                AttemptClaim::ClaimedToDrop { execution } => (execution, 1, true),
+            };
+        let Some(schedule) = self.schedules.load(id.schedule).await? else {
+            return Ok(Handled::Done);
+        };
+        let definition = schedule.definition;
+        let mut verdict = Verdict::Failed;
+        if drops || tries > MAX_TRIES {
+            execution.status = ExecutionStatus::Failed;
+            execution.next_attempt_at = None;
+            execution.reason = Some(if drops {
+                "no further attempt: the schedule was changed, paused or cancelled".to_owned()
+            } else {
+                "abandoned: every claim of it lapsed without an outcome".to_owned()
+            });
+        } else {
+            verdict = self.attempt_call(&definition, &mut execution).await?;
+        }
+        execution.token = token;
+        self.close_attempt(&definition, &execution, schedule.state.status).await?;
+        if verdict == Verdict::Gone {
+            self.end_gone(&definition).await?;
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn close_attempt(
+        &self,
+        definition: &Arc<Definition>,
+        execution: &Execution,
+        status: Status,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let listeners = self.listeners.listeners(&definition.app).await?;
+        let tell_end = listeners.iter().any(|listener| listener.removed_at.is_none());
+        let waits = execution.status == ExecutionStatus::Waiting;
+        if !waits && status != Status::Canceled {
+            let notices = notice::of_execution(definition, execution, false, None, &listeners, now);
+            self.send_notices(notices).await?;
+        }
+        let closing = if waits { Closing::Waiting } else { Closing::Over(execution.status) };
+        let last_status = execution.last_status();
+        let write = CloseWrite { execution: execution.clone(), closing, last_status, now, tell_end };
+        let closed = self.executions.close_attempt(write).await?;
+        self.after_close(definition, execution, closed).await
+    }
+
+    /// Runs once, now, beside the trigger's own occurrences; numbered from 2^31, counted nowhere.
+    pub async fn run_now(&self, app: &AppKey, id: ScheduleId) -> Result<Execution, Error> {
+        for _ in 0..20 {
+            let schedule = self.owned(app, id).await?;
+            if schedule.state.status.has_ended() {
+                let status = schedule.state.status.as_str();
+                return Err(Error::Conflict(format!(
+                    "the schedule is {status}: redeliver one of its executions instead"
+                )));
+            }
+            let now = self.now();
+            let number = FIRST_MANUAL_NUMBER.saturating_add(schedule.state.manual_runs);
+            let execution_id = id.execution(number, NO_SLOT);
+            let token = self.token();
+            let mut execution =
+                Execution::new(execution_id, app.clone(), schedule.state.generation, now, now, token);
+            execution.status = ExecutionStatus::Waiting;
+            execution.next_attempt_at = Some(now);
+            if self.executions.open(&execution, false).await? {
+                self.attempt_soon(&execution).await?;
+                return Ok(execution);
+            }
+        }
+        Err(Error::Conflict("too many runs at once; try again".to_owned()))
+    }
+
+    /// Delivers an execution that is over once more, under the same id, with a new round of attempts.
+    pub async fn redeliver(&self, app: &AppKey, id: ExecutionId) -> Result<Execution, Error> {
+        let schedule = self.owned(app, id.schedule).await.map_err(|_| Error::NotFound("execution"))?;
+        let mut execution = self.executions.execution(id).await?.ok_or(Error::NotFound("execution"))?;
+        if schedule.state.status == Status::Canceled {
+            return Err(Error::Conflict(
+                "the schedule is canceled, and nothing of it starts again".to_owned(),
+            ));
+        }
+        if !execution.status.is_final() {
+            return Err(Error::Conflict("the execution is not over: it has attempts to come".to_owned()));
+        }
+        if execution.through.is_some() {
+            return Err(Error::Conflict(
+                "this record stands for a run of missed occurrences; run the schedule instead".to_owned(),
+            ));
+        }
+        let now = self.now();
+        if !id.is_manual() {
+            execution.counted_as = Some(execution.status);
+        }
+        execution.round = Some(Round { since: now, attempts_before: execution.attempts.len() as u16 });
+        execution.generation = schedule.state.generation;
+        execution.status = ExecutionStatus::Waiting;
+        execution.next_attempt_at = Some(now);
+        execution.reason = None;
+        execution.token = self.token();
+        if !self.executions.open(&execution, true).await? {
+            return Err(Error::Conflict(
+                "the execution has just been redelivered by somebody else".to_owned(),
+            ));
+        }
+        self.attempt_soon(&execution).await?;
+        Ok(execution)
+    }
+
+    async fn attempt_soon(&self, execution: &Execution) -> Result<(), Error> {
+        let message = Message::Attempt { execution: execution.id };
+        Ok(self.queue.send(vec![Delayed { at: self.now(), message }]).await?)
+    }
+}

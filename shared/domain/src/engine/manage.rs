@@ -1,0 +1,160 @@
+//! Cancel, pause, resume, update. Each is made from the state as it was read, and made again from a newer
+//! one where somebody else wrote in between.
+
+use super::{Engine, Error, Invalid, create::check_trigger};
+use crate::{
+    app::App,
+    change::{Change, ChangeRefused, Changed},
+    ids::{AppKey, ScheduleId},
+    notice::{self, Event},
+    ports::{ChangeAnswer, ChangeWrite, Schedule},
+    schedule::Definition,
+    state::Status,
+    time::Span,
+    trigger::Trigger,
+};
+
+/// How often a change is made anew before it gives up.
+const TRIES: usize = 50;
+
+/// A schedule after a change, and how many executions had started before it and may still arrive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Managed {
+    pub schedule: Schedule,
+    pub in_flight: u32,
+}
+
+impl Engine {
+    pub async fn cancel(
+        &self,
+        app: &AppKey,
+        id: ScheduleId,
+        because: Option<String>,
+    ) -> Result<Managed, Error> {
+        let change = Change::Cancel { because };
+        let managed = self.change(app, id, |_| Ok((change.clone(), None))).await?;
+        self.clear_wake(id).await;
+        if managed.schedule.state.untold {
+            self.tell_end(&managed.schedule).await?;
+        }
+        Ok(managed)
+    }
+
+    pub async fn pause(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
+        let managed = self.change(app, id, |_| Ok((Change::Pause, None))).await?;
+        self.clear_wake(id).await;
+        Ok(managed)
+    }
+
+    /// Time paused is not missed: an interval goes on from here, a calendar with its next instant.
+    pub async fn resume(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
+        let resumed = |current: &Schedule| {
+            let trigger = current.state.interval_goes_on(&current.definition.trigger, self.now());
+            let mut definition = Definition::clone(&current.definition);
+            let moved = definition.trigger != trigger;
+            definition.trigger = trigger;
+            Ok((Change::Resume, moved.then_some(definition)))
+        };
+        let managed = self.change(app, id, resumed).await?;
+        self.wake_soon(&managed.schedule).await?;
+        Ok(managed)
+    }
+
+    /// `edit` makes the new definition from the present one; it may be asked more than once.
+    pub async fn update<F>(&self, app: &App, id: ScheduleId, edit: F) -> Result<Managed, Error>
+    where
+        F: Fn(&Schedule) -> Result<Definition, Invalid> + Send + Sync,
+    {
+        let edited = |current: &Schedule| {
+            let now = self.now();
+            let mut definition = edit(current)?;
+            let rebase = definition.trigger != current.definition.trigger;
+            if rebase {
+                definition.trigger = match &definition.trigger {
+                    Trigger::Interval(_) => current.state.interval_goes_on(&definition.trigger, now),
+                    other => other.clone(),
+                };
+                let anchor = now.minus(Span::from_millis(1));
+                check_trigger(&definition.trigger, &definition.policy, definition.occurrences, anchor)?;
+            } else if definition.occurrences == Some(0) {
+                return Err(Invalid::new("occurrences", "must be at least 1").into());
+            }
+            definition.updated_at = now;
+            let change = Change::Update { occurrences: definition.occurrences, rebase };
+            Ok((change, Some(definition)))
+        };
+        let managed = self.change(&app.key, id, edited).await?;
+        self.wake_soon(&managed.schedule).await?;
+        Ok(managed)
+    }
+
+    async fn change<F>(&self, app: &AppKey, id: ScheduleId, make: F) -> Result<Managed, Error>
+    where
+        F: Fn(&Schedule) -> Result<(Change, Option<Definition>), Error> + Send + Sync,
+    {
+        for _ in 0..TRIES {
+            let current = self.owned(app, id).await?;
+            let (change, definition) = make(&current)?;
+            // What cannot be is refused before anything is held back for it.
+            let token = self.token();
+            if let Changed::Refused(refused) = current.state.clone().change(&change, token, self.now()) {
+                return Err(refused.into());
+            }
+            let listeners = self.listeners.listeners(app).await?;
+            let write = ChangeWrite {
+                id,
+                if_revision: current.state.revision,
+                token,
+                change,
+                definition,
+                now: self.now(),
+                tell_end: listeners.iter().any(|listener| listener.removed_at.is_none()),
+            };
+            match self.schedules.change(write).await? {
+                ChangeAnswer::Done { schedule, in_flight }
+                | ChangeAnswer::Already { schedule, in_flight } => {
+                    return Ok(Managed { schedule, in_flight });
+                }
+                ChangeAnswer::Refused(refused) => return Err(refused.into()),
+                ChangeAnswer::Missing => return Err(Error::NotFound("schedule")),
+                ChangeAnswer::Conflict => {}
+            }
+        }
+        Err(ChangeRefused::Contended.into())
+    }
+
+    /// The schedule, if it is this app's.
+    pub(super) async fn owned(&self, app: &AppKey, id: ScheduleId) -> Result<Schedule, Error> {
+        let schedule = self.schedules.load(id).await?;
+        schedule.filter(|schedule| schedule.definition.app == *app).ok_or(Error::NotFound("schedule"))
+    }
+
+    async fn wake_soon(&self, schedule: &Schedule) -> Result<(), Error> {
+        let Schedule { definition, state } = schedule;
+        if state.untold {
+            self.tell_end(schedule).await?;
+        }
+        if state.status.runs()
+            && let Err(error) = self.wakes.set(definition.id, state.generation, self.now()).await
+        {
+            self.observer.trouble("a changed schedule's wake could not be set", &error);
+        }
+        Ok(())
+    }
+
+    async fn clear_wake(&self, id: ScheduleId) {
+        if let Err(error) = self.wakes.clear(id).await {
+            self.observer.trouble("an ended schedule's wake could not be removed", &error);
+        }
+    }
+
+    /// Tells the app's listeners that the schedule has ended, and then notes that they know.
+    pub(super) async fn tell_end(&self, schedule: &Schedule) -> Result<(), Error> {
+        let Schedule { definition, state } = schedule;
+        let event =
+            if state.status == Status::Canceled { Event::RequestCanceled } else { Event::RequestFinished };
+        let listeners = self.listeners.listeners(&definition.app).await?;
+        self.send_notices(notice::of_schedule(event, definition, state, &listeners, self.now())).await?;
+        Ok(self.states.told(definition.id).await?)
+    }
+}

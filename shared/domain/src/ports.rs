@@ -1,0 +1,298 @@
+//! What the engine needs of a world, cut by use. Conditions are part of each write's meaning; every
+//! conditional write carries a token of its own, so that one repeated after a lost answer says what the first
+//! said. One suite of tests (`tests/ports`) runs against every adapter.
+
+use crate::{
+    app::App,
+    change::{Change, ChangeRefused},
+    execution::{Execution, ExecutionStatus},
+    ids::{AppKey, ExecutionId, ScheduleId, Token},
+    message::Delayed,
+    notice::{Event, Listener},
+    plan::PlanWrite,
+    schedule::Definition,
+    state::{ClaimAnswer, ClaimAsk, Closed, Closing, State, Status},
+    time::{Span, Timestamp},
+};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use url::Url;
+
+/// A store or queue could not do what was asked; nothing of the write may be relied on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Not now: throttled, unreachable, shutting down, or its answer was lost.
+    #[error("the store did not answer: {0}")]
+    Unavailable(String),
+    /// No room: nothing was written, and what was acknowledged before stays.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// An item is larger than the store takes.
+    #[error("too large to store: {0}")]
+    TooLarge(String),
+    /// What was read is not what was written.
+    #[error("stored data cannot be read: {0}")]
+    Corrupt(String),
+}
+
+#[async_trait]
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+    /// Returns at `at` or later, never before: `now() >= at` holds afterwards.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+pub trait Entropy: Send + Sync {
+    fn bits(&self) -> u128;
+}
+
+#[async_trait]
+pub trait AppStore: Send + Sync {
+    async fn app(&self, key: &AppKey) -> Result<Option<Arc<App>>, StoreError>;
+    async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError>;
+    /// False where the key is taken.
+    async fn add_app(&self, app: App) -> Result<bool, StoreError>;
+    /// Replaces `old` by `new`, if `old` is still what is stored; false otherwise.
+    async fn replace_app(&self, old: &App, new: App) -> Result<bool, StoreError>;
+    /// Removes the app and everything that is its; false where there is none.
+    async fn remove_app(&self, key: &AppKey) -> Result<bool, StoreError>;
+}
+
+/// A schedule, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    pub definition: Arc<Definition>,
+    pub state: State,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewSchedule {
+    pub definition: Definition,
+    pub state: State,
+    /// Fills `definition.request.internal_id` with the app's next number.
+    pub number_it: bool,
+    /// Refuses where the app has as many schedules that have not ended; exact under concurrency.
+    pub limit: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    Done(Arc<Definition>),
+    LimitReached,
+}
+
+#[derive(Clone, Debug)]
+pub struct ChangeWrite {
+    pub id: ScheduleId,
+    /// Made from this revision of the state.
+    pub if_revision: u64,
+    pub token: Token,
+    pub change: Change,
+    /// Stored in the same write, where the change brings one.
+    pub definition: Option<Definition>,
+    pub now: Timestamp,
+    /// Sets `untold` where the change ends the schedule.
+    pub tell_end: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangeAnswer {
+    Done {
+        schedule: Schedule,
+        in_flight: u32,
+    },
+    Already {
+        schedule: Schedule,
+        in_flight: u32,
+    },
+    Refused(ChangeRefused),
+    /// The state is of another revision by now.
+    Conflict,
+    Missing,
+}
+
+#[derive(Clone, Debug)]
+pub struct ScheduleQuery {
+    pub app: AppKey,
+    pub status: Option<Status>,
+    /// Case-insensitive part of the name.
+    pub name: Option<String>,
+    /// All of these tags; an empty value matches any.
+    pub tags: Vec<(String, String)>,
+    /// Only those made through the recurring-callback contract.
+    pub requests_only: bool,
+    /// Newest first, those older than this one.
+    pub before: Option<ScheduleId>,
+    pub limit: usize,
+}
+
+/// `next` is there where more may follow; a page may be shorter than its limit all the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T, C> {
+    pub items: Vec<T>,
+    pub next: Option<C>,
+}
+
+#[async_trait]
+pub trait ScheduleStore: Send + Sync {
+    /// All or nothing; the same id and token again answers as the first time.
+    async fn create(&self, new: NewSchedule) -> Result<Created, StoreError>;
+    async fn load(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
+    async fn list(&self, query: &ScheduleQuery) -> Result<Page<Schedule, ScheduleId>, StoreError>;
+    /// Holds back claims made meanwhile: once it has answered, none of an older generation is given.
+    async fn change(&self, write: ChangeWrite) -> Result<ChangeAnswer, StoreError>;
+    /// Whose `look_again_at` is at or before `at`, the most overdue first, at most `limit`.
+    async fn overdue(&self, at: Timestamp, limit: usize) -> Result<Vec<ScheduleId>, StoreError>;
+    /// Moves an overdue `look_again_at` on (`State::look_later`); false where it was not overdue.
+    async fn look_later(&self, id: ScheduleId, grace: Span, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// The outcome of a claimed occurrence.
+#[derive(Clone, Debug)]
+pub struct CloseWrite {
+    /// The record, its `token` the claim's.
+    pub execution: Execution,
+    pub closing: Closing,
+    pub last_status: Option<i32>,
+    pub now: Timestamp,
+    /// Sets `untold` where this ends the schedule.
+    pub tell_end: bool,
+}
+
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// `None`: the state is of another version by now; nothing was written. Missed runs get their records.
+    async fn save_plan(
+        &self,
+        write: PlanWrite,
+        now: Timestamp,
+        tell_end: bool,
+    ) -> Result<Option<Closed>, StoreError>;
+    async fn claim(&self, ask: &ClaimAsk, now: Timestamp) -> Result<ClaimAnswer, StoreError>;
+    /// Writes the record, then counts: a crash between the two leaves the record without the count, never the
+    /// other way round. `Closing::Waiting`: both or neither. Answers `applied: false` where the claim is gone.
+    async fn close(&self, write: CloseWrite) -> Result<Closed, StoreError>;
+    /// The end has been told: clears `untold` and the look it kept alive.
+    async fn told(&self, id: ScheduleId) -> Result<(), StoreError>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptClaim {
+    Claimed {
+        execution: Execution,
+        tries: u8,
+    },
+    /// Its schedule has changed since: no further attempt starts; close it.
+    ClaimedToDrop {
+        execution: Execution,
+    },
+    HeldUntil(Timestamp),
+    NotYet(Timestamp),
+    /// It has its outcome, or never was.
+    NotWaiting,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExecutionQuery {
+    pub schedule: ScheduleId,
+    pub status: Option<ExecutionStatus>,
+    pub newest_first: bool,
+    /// Those after this one, in the order asked for.
+    pub after: Option<ExecutionId>,
+    pub limit: usize,
+}
+
+#[async_trait]
+pub trait ExecutionStore: Send + Sync {
+    async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError>;
+    async fn executions(&self, query: &ExecutionQuery) -> Result<Page<Execution, ExecutionId>, StoreError>;
+    /// A record without its count: what is told to others must be on record first.
+    async fn put_record(&self, execution: &Execution) -> Result<(), StoreError>;
+    /// A run by hand (no record yet) or a redelivery (`reopens`: a final one): the record waits, and the state
+    /// knows. False where the record is not as expected; one's own token there answers true.
+    async fn open(&self, execution: &Execution, reopens: bool) -> Result<bool, StoreError>;
+    async fn claim_attempt(
+        &self,
+        id: ExecutionId,
+        token: Token,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<AttemptClaim, StoreError>;
+    /// Writes a waiting execution's next record: final (and then the state counts it, in the same write), or
+    /// waiting again. `applied: false` where the claim in `token` is gone.
+    async fn close_attempt(&self, write: CloseWrite) -> Result<Closed, StoreError>;
+    /// Waiting executions whose next attempt is due at or before `at` and that nobody holds.
+    async fn waiting(&self, at: Timestamp, limit: usize) -> Result<Vec<ExecutionId>, StoreError>;
+    /// False where there is no such record.
+    async fn comment(&self, id: ExecutionId, comment: &str) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Attempts and notices are kept until they are done; wakes and segments may be lost.
+    async fn send(&self, messages: Vec<Delayed>) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+pub trait Wakes: Send + Sync {
+    /// Replaces the schedule's wake, if it has one. May be lost: the sweeper has it.
+    async fn set(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError>;
+    async fn clear(&self, id: ScheduleId) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+pub trait ListenerStore: Send + Sync {
+    /// The same URL again replaces its events and forgets its failures.
+    async fn add_listener(
+        &self,
+        app: &AppKey,
+        url: &Url,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Listener, StoreError>;
+    /// Removed ones included, oldest first.
+    async fn listeners(&self, app: &AppKey) -> Result<Arc<[Listener]>, StoreError>;
+    /// Counts one delivery, after its retries. Answers whether that removed the listener.
+    async fn listener_heard(
+        &self,
+        app: &AppKey,
+        listener: u64,
+        ok: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+}
+
+/// Executions that have ended, of one app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Since when this counts.
+    pub since: Timestamp,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub missed: u64,
+    pub skipped: u64,
+    /// Of first attempts, in ms; none where nothing was sent yet.
+    pub lateness: Option<LatenessMillis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatenessMillis {
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+}
+
+#[async_trait]
+pub trait StatisticsStore: Send + Sync {
+    async fn statistics(&self, app: &AppKey) -> Result<Statistics, StoreError>;
+}
+
+/// Told of every execution's end; never waits.
+pub trait Observer: Send + Sync {
+    fn ended(&self, execution: &Execution);
+    /// Something went wrong that costs punctuality, not promises: worth a log line and a count.
+    fn trouble(&self, what: &str, error: &StoreError);
+}

@@ -1,0 +1,77 @@
+//! What the user said: a schedule's definition. It changes seldom and may be large; what runs is in `state`.
+
+use crate::{
+    call::Method,
+    ids::{AppKey, ScheduleId},
+    policy::{Delivery, Policy},
+    time::{Span, Timestamp},
+    trigger::Trigger,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use url::Url;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    pub id: ScheduleId,
+    pub app: AppKey,
+    pub name: Option<String>,
+    pub trigger: Trigger,
+    /// How many occurrences there are; none: until the trigger ends or the schedule is cancelled.
+    pub occurrences: Option<u32>,
+    pub target: Target,
+    pub delivery: Delivery,
+    pub policy: Policy,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Present where the recurring-callback contract made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestFields>,
+}
+
+/// What only the recurring-callback contract knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestFields {
+    /// Counted per app, from 1; set by the store as it creates.
+    pub internal_id: u64,
+    pub delay: Span,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    Http(HttpTarget),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpTarget {
+    pub url: Url,
+    pub method: Method,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    Empty,
+    /// Sent as it is, as `application/json`.
+    Json(Value),
+    /// Sent as it is; `text/plain; charset=utf-8` unless a header says otherwise.
+    Text(String),
+    /// The recurring-callback contract's object, with this value as its `payload`; as query parameters for GET.
+    Envelope {
+        payload: Option<Value>,
+    },
+}
+
+impl Definition {
+    pub fn http(&self) -> &HttpTarget {
+        let Target::Http(target) = &self.target;
+        target
+    }
+}
