@@ -1,1 +1,56 @@
-fn main() {}
+//! `rondo-bench`: what Rondo costs and how late it is, each figure beside a control measured in the same run.
+//! Every subcommand prints one JSON object on its last line. Build it with `--release`.
+
+mod api;
+mod bursts;
+mod child;
+mod control;
+mod creates;
+mod lateness;
+mod moment;
+mod report;
+mod sink;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "rondo-bench", about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lateness at a steady rate with many schedules pending, against bare timers and the same HTTP client.
+    Lateness(lateness::Options),
+    /// Durably completed callbacks per second, against the same HTTP loop without Rondo.
+    Throughput(bursts::Throughput),
+    /// Many schedules due at one instant: how long they take, against the ideal.
+    Burst(bursts::Burst),
+    /// Durable creates per second, against the disk's fdatasync rate and the same HTTP loop without storing.
+    Creates(creates::Options),
+    #[command(flatten)]
+    Child(child::Role),
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Arguments::parse().command {
+            Command::Lateness(options) => lateness::run(options).await,
+            Command::Throughput(options) => bursts::throughput(options).await,
+            Command::Burst(options) => bursts::burst(options).await,
+            Command::Creates(options) => creates::run(options).await,
+            Command::Child(role) => child::play(role).await,
+        }
+    })
+}
+
+/// A folder for one run's data, gone afterwards.
+fn child_folder(parent: Option<&std::path::Path>) -> anyhow::Result<tempfile::TempDir> {
+    Ok(match parent {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    })
+}

@@ -3,6 +3,7 @@
 
 use crate::{
     execution::Execution,
+    plan::upcoming,
     schedule::{Body, Definition},
     state::{State, Status},
     time::Timestamp,
@@ -58,7 +59,7 @@ pub fn request_view(definition: &Definition, state: &State) -> Value {
         "payload": payload,
         "requestTime": definition.created_at.to_string(),
         "firstExecTime": text(state.first_sent_at),
-        "nextExecTime": text(state.next_due),
+        "nextExecTime": text(upcoming(definition, state, 1).first().map(|(_, _, due)| *due)),
         "lastStatusCode": state.last_status,
         "callbackType": target.method.as_str(),
     })

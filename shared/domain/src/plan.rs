@@ -84,6 +84,37 @@ pub fn wake_before(id: ScheduleId, due: Timestamp, reach: &Reach) -> Timestamp {
     due.minus(reach.lead).minus(spread_of(id, reach.lead_spread))
 }
 
+/// The next `count` occurrences as they would be planned now: number, nominal and effective instant. What has
+/// started is not among them.
+pub fn upcoming(definition: &Definition, state: &State, count: usize) -> Vec<(u32, Timestamp, Timestamp)> {
+    let mut upcoming = Vec::new();
+    if !state.status.runs() {
+        return upcoming;
+    }
+    let Ok(rule) = definition.trigger.rule(definition.policy.dst) else {
+        return upcoming;
+    };
+    let spread = spread_of(definition.id, definition.policy.spread);
+    let (mut number, mut at) = (state.anchor.number, state.anchor.at);
+    while upcoming.len() < count {
+        number += 1;
+        while state.consumes_no_instant(number) {
+            number += 1;
+        }
+        if state.occurrences.is_some_and(|limit| number > limit) {
+            break;
+        }
+        let Some(next) = rule.next_after(at) else {
+            break;
+        };
+        at = next;
+        if !state.is_closed(number) && state.claim_of(number).is_none() {
+            upcoming.push((number, at, at.plus(spread)));
+        }
+    }
+    upcoming
+}
+
 pub fn plan(state: &State, rule: &Rule, policy: &Policy, reach: &Reach, now: Timestamp) -> Plan {
     Planning::new(state, rule, policy, reach, now).run()
 }

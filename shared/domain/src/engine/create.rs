@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 /// A schedule as asked for, its fields checked one by one already.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
+    /// When the request came in: what `after` and `delay` count from, and when the schedule was created.
+    pub received_at: Timestamp,
     pub name: Option<String>,
     pub trigger: Trigger,
     pub occurrences: Option<u32>,
@@ -32,7 +34,12 @@ pub struct Draft {
 
 impl Engine {
     pub async fn create(&self, app: &App, draft: Draft) -> Result<Schedule, Error> {
-        let now = self.now();
+        self.create_at(app, draft, self.now()).await
+    }
+
+    /// `now` is the instant that the draft's trigger was reckoned from: a later one would lose a first
+    /// occurrence that is due at once.
+    pub async fn create_at(&self, app: &App, draft: Draft, now: Timestamp) -> Result<Schedule, Error> {
         let id = ScheduleId::new(now, self.entropy.bits());
         let anchor = now.minus(Span::from_millis(1));
         let rule = check_trigger(&draft.trigger, &draft.policy, draft.occurrences, anchor)?;
@@ -89,7 +96,7 @@ impl Engine {
 }
 
 fn definition_of(id: ScheduleId, app: &App, draft: Draft, now: Timestamp) -> Definition {
-    let Draft { name, trigger, occurrences, target, delivery, policy, tags, request } = draft;
+    let Draft { name, trigger, occurrences, target, delivery, policy, tags, request, .. } = draft;
     Definition {
         id,
         app: app.key.clone(),

@@ -10,7 +10,7 @@ use crate::{
     ports::{ChangeAnswer, ChangeWrite, Schedule},
     schedule::Definition,
     state::Status,
-    time::Span,
+    time::{Span, Timestamp},
     trigger::Trigger,
 };
 
@@ -32,7 +32,7 @@ impl Engine {
         because: Option<String>,
     ) -> Result<Managed, Error> {
         let change = Change::Cancel { because };
-        let managed = self.change(app, id, |_| Ok((change.clone(), None))).await?;
+        let managed = self.change(app, id, self.now(), |_, _| Ok((change.clone(), None))).await?;
         self.clear_wake(id).await;
         if managed.schedule.state.untold {
             self.tell_end(&managed.schedule).await?;
@@ -41,38 +41,47 @@ impl Engine {
     }
 
     pub async fn pause(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
-        let managed = self.change(app, id, |_| Ok((Change::Pause, None))).await?;
+        let managed = self.change(app, id, self.now(), |_, _| Ok((Change::Pause, None))).await?;
         self.clear_wake(id).await;
         Ok(managed)
     }
 
     /// Time paused is not missed: an interval goes on from here, a calendar with its next instant.
     pub async fn resume(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
-        let resumed = |current: &Schedule| {
-            let trigger = current.state.interval_goes_on(&current.definition.trigger, self.now());
+        let resumed = |current: &Schedule, now: Timestamp| {
+            let trigger = current.state.interval_goes_on(&current.definition.trigger, now);
             let mut definition = Definition::clone(&current.definition);
             let moved = definition.trigger != trigger;
             definition.trigger = trigger;
             Ok((Change::Resume, moved.then_some(definition)))
         };
-        let managed = self.change(app, id, resumed).await?;
+        let managed = self.change(app, id, self.now(), resumed).await?;
         self.wake_soon(&managed.schedule).await?;
         Ok(managed)
     }
 
-    /// `edit` makes the new definition from the present one; it may be asked more than once.
-    pub async fn update<F>(&self, app: &App, id: ScheduleId, edit: F) -> Result<Managed, Error>
+    /// `edit` makes the new definition from the present one; it may be asked more than once. `received_at` is
+    /// when the request came in: what the new definition's `after` and `delay` count from.
+    pub async fn update<F>(
+        &self,
+        app: &App,
+        id: ScheduleId,
+        received_at: Timestamp,
+        edit: F,
+    ) -> Result<Managed, Error>
     where
         F: Fn(&Schedule) -> Result<Definition, Invalid> + Send + Sync,
     {
-        let edited = |current: &Schedule| {
-            let now = self.now();
+        let edited = |current: &Schedule, now: Timestamp| {
             let mut definition = edit(current)?;
             let rebase = definition.trigger != current.definition.trigger;
             if rebase {
-                definition.trigger = match &definition.trigger {
-                    Trigger::Interval(_) => current.state.interval_goes_on(&definition.trigger, now),
-                    other => other.clone(),
+                // Where only the rate changed, it counts from the last start; a new beginning is kept as given.
+                definition.trigger = match (&definition.trigger, &current.definition.trigger) {
+                    (Trigger::Interval(new), Trigger::Interval(old)) if new.first == old.first => {
+                        current.state.interval_goes_on(&definition.trigger, now)
+                    }
+                    (other, _) => other.clone(),
                 };
                 let anchor = now.minus(Span::from_millis(1));
                 check_trigger(&definition.trigger, &definition.policy, definition.occurrences, anchor)?;
@@ -83,21 +92,22 @@ impl Engine {
             let change = Change::Update { occurrences: definition.occurrences, rebase };
             Ok((change, Some(definition)))
         };
-        let managed = self.change(&app.key, id, edited).await?;
+        let managed = self.change(&app.key, id, received_at, edited).await?;
         self.wake_soon(&managed.schedule).await?;
         Ok(managed)
     }
 
-    async fn change<F>(&self, app: &AppKey, id: ScheduleId, make: F) -> Result<Managed, Error>
+    /// One `now` for the trigger and for the write: between two, a first occurrence would be lost.
+    async fn change<F>(&self, app: &AppKey, id: ScheduleId, now: Timestamp, make: F) -> Result<Managed, Error>
     where
-        F: Fn(&Schedule) -> Result<(Change, Option<Definition>), Error> + Send + Sync,
+        F: Fn(&Schedule, Timestamp) -> Result<(Change, Option<Definition>), Error> + Send + Sync,
     {
         for _ in 0..TRIES {
             let current = self.owned(app, id).await?;
-            let (change, definition) = make(&current)?;
+            let (change, definition) = make(&current, now)?;
             // What cannot be is refused before anything is held back for it.
             let token = self.token();
-            if let Changed::Refused(refused) = current.state.clone().change(&change, token, self.now()) {
+            if let Changed::Refused(refused) = current.state.clone().change(&change, token, now) {
                 return Err(refused.into());
             }
             let listeners = self.listeners.listeners(app).await?;
@@ -107,7 +117,7 @@ impl Engine {
                 token,
                 change,
                 definition,
-                now: self.now(),
+                now,
                 tell_end: listeners.iter().any(|listener| listener.removed_at.is_none()),
             };
             match self.schedules.change(write).await? {

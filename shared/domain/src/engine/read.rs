@@ -4,7 +4,7 @@ use super::{Engine, Error};
 use crate::{
     execution::{Execution, ExecutionStatus},
     ids::{AppKey, ExecutionId, NO_SLOT, ScheduleId},
-    plan::spread_of,
+    plan::upcoming,
     ports::{ExecutionQuery, Page, Schedule, ScheduleQuery},
     state::State,
     time::Timestamp,
@@ -88,30 +88,7 @@ impl Engine {
         count: usize,
     ) -> Result<Vec<(u32, Timestamp, Timestamp)>, Error> {
         let schedule = self.owned(app, id).await?;
-        let (definition, state) = (schedule.definition, schedule.state);
-        let Ok(rule) = definition.trigger.rule(definition.policy.dst) else {
-            return Ok(Vec::new());
-        };
-        let spread = spread_of(id, definition.policy.spread);
-        let mut upcoming = Vec::new();
-        let (mut number, mut at) = (state.anchor.number, state.anchor.at);
-        while state.status.runs() && upcoming.len() < count {
-            number += 1;
-            while state.consumes_no_instant(number) {
-                number += 1;
-            }
-            if state.occurrences.is_some_and(|limit| number > limit) {
-                break;
-            }
-            let Some(next) = rule.next_after(at) else {
-                break;
-            };
-            at = next;
-            if !state.is_closed(number) && state.claim_of(number).is_none() {
-                upcoming.push((number, at, at.plus(spread)));
-            }
-        }
-        Ok(upcoming)
+        Ok(upcoming(&schedule.definition, &schedule.state, count))
     }
 }
 

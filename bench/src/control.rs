@@ -1,0 +1,130 @@
+//! The controls: the same work without Rondo.
+
+use crate::moment;
+use anyhow::Context as _;
+use clap::Args;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use reqwest::Client;
+use rondo_domain::time::Timestamp;
+use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+#[derive(Args)]
+pub struct Timers {
+    #[arg(long)]
+    url: String,
+    #[arg(long)]
+    calls: usize,
+    /// Calls per second.
+    #[arg(long)]
+    rate: f64,
+    #[arg(long)]
+    concurrency: usize,
+}
+
+#[derive(Args)]
+pub struct Loop {
+    #[arg(long)]
+    url: String,
+    #[arg(long)]
+    calls: usize,
+    #[arg(long)]
+    concurrency: usize,
+}
+
+fn client() -> anyhow::Result<Client> {
+    let builder = Client::builder().no_proxy().pool_max_idle_per_host(1024).tcp_nodelay(true);
+    builder.tls_certs_only([]).build().context("the control's HTTP client")
+}
+
+async fn call(client: &Client, url: &str, number: usize, due: i64) -> anyhow::Result<()> {
+    let answer = client
+        .post(url)
+        .header("content-type", "application/json")
+        .header("webhook-id", format!("control-{number}"))
+        .header("rondo-due-at", Timestamp::from_millis(due / 1000).to_string())
+        .body(r#"{"hello":"world"}"#)
+        .send()
+        .await?;
+    answer.bytes().await?;
+    Ok(())
+}
+
+/// One timer for each call, all set before the first is due.
+pub async fn timers(options: Timers) -> anyhow::Result<()> {
+    let client = client()?;
+    let first = (moment::millis() + 1_500) * 1000;
+    let permits = Arc::new(Semaphore::new(options.concurrency));
+    let calls = (0..options.calls).map(|number| {
+        // Whole milliseconds, as Rondo's instants are.
+        let due = first + (number as f64 / options.rate * 1000.0) as i64 * 1000;
+        let (client, url, permits) = (client.clone(), options.url.clone(), permits.clone());
+        tokio::spawn(async move {
+            moment::sleep_until(due).await;
+            let _permit = permits.acquire().await?;
+            call(&client, &url, number, due).await
+        })
+    });
+    let calls: Vec<_> = calls.collect();
+    println!("ready");
+    for done in calls {
+        done.await??;
+    }
+    println!("done");
+    Ok(())
+}
+
+/// As many calls as go, one after the other on each of `concurrency` tasks.
+pub async fn closed_loop(options: Loop) -> anyhow::Result<()> {
+    let client = client()?;
+    let next = Arc::new(AtomicUsize::new(0));
+    println!("ready");
+    let begun = moment::micros();
+    let workers = (0..options.concurrency).map(|_| {
+        let (client, url, next) = (client.clone(), options.url.clone(), next.clone());
+        tokio::spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= options.calls {
+                    return anyhow::Ok(());
+                }
+                call(&client, &url, number, moment::micros()).await?;
+            }
+        })
+    });
+    let workers: Vec<_> = workers.collect();
+    for worker in workers {
+        worker.await??;
+    }
+    println!("{}", options.calls as f64 / (moment::micros() - begun) as f64 * 1e6);
+    Ok(())
+}
+
+/// Reads a create request, parses it, and answers 201 as the API does, storing nothing.
+pub async fn answer() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("ready {}", listener.local_addr()?);
+    let server = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(async move {
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+            });
+        }
+    });
+    let mut line = String::new();
+    let _ = tokio::task::spawn_blocking(move || std::io::stdin().read_line(&mut line)).await;
+    server.abort();
+    Ok(())
+}
+
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let parsed: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(parsed.to_string())));
+    *response.status_mut() = http::StatusCode::CREATED;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
