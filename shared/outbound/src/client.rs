@@ -21,7 +21,9 @@ use http::{
 };
 use reqwest::{Request, Response, redirect};
 use rondo_domain::{
-    call::{CallAnswer, CallFailure, CallOutcome, CallRequest, Caller, FailureKind, MAX_RESPONSE_KEPT, Method},
+    call::{
+        CallAnswer, CallFailure, CallOutcome, CallRequest, Caller, FailureKind, MAX_RESPONSE_KEPT, Method,
+    },
     time::Timestamp,
 };
 use std::{sync::Arc, time::Duration};
@@ -131,6 +133,11 @@ impl HttpCaller {
                 _ => return Err(unsendable(&name)),
             };
         }
+        let expects_body = matches!(request.method, Method::Post | Method::Put | Method::Patch);
+        if request.body.is_empty() && expects_body {
+            // The client leaves it out, and some servers then answer 411 (RFC 9110, section 8.6).
+            map.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        }
         let mut prepared = Request::new(method(request.method), request.url);
         *prepared.headers_mut() = map;
         if !request.body.is_empty() {
@@ -160,7 +167,8 @@ impl HttpCaller {
 #[async_trait::async_trait]
 impl Caller for HttpCaller {
     async fn call(&self, request: CallRequest) -> CallOutcome {
-        let not_sent = |at, failure| CallOutcome { sent_at: at, first_byte_at: None, done_at: at, result: Err(failure) };
+        let not_sent =
+            |at, failure| CallOutcome { sent_at: at, first_byte_at: None, done_at: at, result: Err(failure) };
         // Names are judged where they resolve; a literal address is not resolved by anybody.
         if let Err(why) = target::check_parsed(&request.url, &self.policy) {
             return not_sent((self.now)(), failure::refused(&why));
@@ -175,7 +183,8 @@ impl Caller for HttpCaller {
         let sent_at = (self.now)();
         let ended = tokio::time::timeout(timeout.std(), self.exchange(prepared, &mut seen)).await;
         let done_at = (self.now)();
-        let result = ended.unwrap_or_else(|_| Err(failure::timed_out(timeout.millis(), seen.map(|head| head.status))));
+        let result =
+            ended.unwrap_or_else(|_| Err(failure::timed_out(timeout.millis(), seen.map(|head| head.status))));
         CallOutcome { sent_at, first_byte_at: seen.map(|head| head.at), done_at, result }
     }
 }
@@ -212,7 +221,8 @@ fn text(mut kept: Vec<u8>, length: usize) -> String {
     {
         kept.truncate(kept.len() - chunk.invalid().len());
     }
-    String::from_utf8(kept).unwrap_or_else(|not_utf8| String::from_utf8_lossy(not_utf8.as_bytes()).into_owned())
+    String::from_utf8(kept)
+        .unwrap_or_else(|not_utf8| String::from_utf8_lossy(not_utf8.as_bytes()).into_owned())
 }
 
 fn is_unfinished(bytes: &[u8]) -> bool {
@@ -220,7 +230,10 @@ fn is_unfinished(bytes: &[u8]) -> bool {
 }
 
 fn unsendable(header: &str) -> CallFailure {
-    failure::failure(FailureKind::Protocol, format!("not sent: the header '{}' cannot be sent", header.escape_debug()))
+    failure::failure(
+        FailureKind::Protocol,
+        format!("not sent: the header '{}' cannot be sent", header.escape_debug()),
+    )
 }
 
 fn method(method: Method) -> http::Method {

@@ -21,7 +21,10 @@ struct Known {
 
 impl Destinations {
     pub(crate) fn new(slots_each: usize) -> Self {
-        Destinations { slots_each: slots_each.max(1), known: Mutex::new(Known { slots: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+        Destinations {
+            slots_each: slots_each.max(1),
+            known: Mutex::new(Known { slots: HashMap::new(), sweep_at: FIRST_SWEEP }),
+        }
     }
 
     /// Waits for a slot of `origin` (scheme, host and port), first come, first served; dropping the permit frees it.

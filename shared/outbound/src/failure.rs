@@ -36,7 +36,11 @@ pub(crate) fn before_the_answer(error: &reqwest::Error, https: bool) -> CallFail
             return failure(FailureKind::Tls, format!("TLS: {why}"));
         }
     }
-    let io_kind = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
+    if error.is_builder() {
+        return failure(FailureKind::Protocol, "not sent: the URL cannot be put into an HTTP request");
+    }
+    let io_kind =
+        causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
     let http = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
     match (io_kind, http) {
         (Some(io::ErrorKind::UnexpectedEof), _) if https && error.is_connect() => {
@@ -46,7 +50,9 @@ pub(crate) fn before_the_answer(error: &reqwest::Error, https: bool) -> CallFail
         (None, Some(http)) if http.is_incomplete_message() || http.is_canceled() || http.is_closed() => {
             failure(FailureKind::Connect, "the connection was closed before an answer came")
         }
-        (None, None) if error.is_connect() => failure(FailureKind::Connect, format!("no connection: {}", root(error))),
+        (None, None) if error.is_connect() => {
+            failure(FailureKind::Connect, format!("no connection: {}", root(error)))
+        }
         _ => failure(FailureKind::Protocol, format!("what came is not HTTP/1.1: {}", root(error))),
     }
 }
@@ -71,7 +77,9 @@ fn connection_detail(kind: io::ErrorKind) -> String {
             "the connection was reset before an answer came".to_owned()
         }
         io::ErrorKind::UnexpectedEof => "the connection was closed before an answer came".to_owned(),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "the address is unreachable".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the address is unreachable".to_owned()
+        }
         io::ErrorKind::TimedOut => "the connection attempt got no reply".to_owned(),
         // The kind's own text, such as "address not available".
         other => format!("no connection: {other}"),
@@ -81,8 +89,8 @@ fn connection_detail(kind: io::ErrorKind) -> String {
 /// The error and what caused it, outermost first. An `io::Error` that wraps another error has it inside, not as
 /// its source.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| {
-        let cause: &'a (dyn Error + 'static) = cause;
+    std::iter::successors(Some(error), |cause| {
+        let cause: &'a (dyn Error + 'static) = *cause;
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => cause.source(),
@@ -92,7 +100,10 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 /// The first cause's own words; those of the outer errors would bring the URL.
 fn root(error: &reqwest::Error) -> String {
-    causes(error).skip(1).last().map_or_else(|| "the request could not be sent".to_owned(), ToString::to_string)
+    causes(error)
+        .skip(1)
+        .last()
+        .map_or_else(|| "the request could not be sent".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub fn check_header(name: &str, value: &str) -> Result<(), String> {
         return Err(format!("'{}' is not a header name", name.escape_debug()));
     };
     let lower = parsed.as_str();
-    let reserved = is_framing(&parsed) || RESERVED.contains(&lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    let reserved = is_framing(&parsed)
+        || RESERVED.contains(&lower)
+        || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
     if reserved {
         return Err(format!("'{lower}' is set by Rondo"));
     }
@@ -53,7 +55,9 @@ pub fn check_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) 
         return Err(format!("there are {count} headers; at most {MAX_HEADERS} are allowed"));
     }
     if bytes > MAX_HEADER_BYTES {
-        return Err(format!("the headers have {bytes} bytes together; at most {MAX_HEADER_BYTES} are allowed"));
+        return Err(format!(
+            "the headers have {bytes} bytes together; at most {MAX_HEADER_BYTES} are allowed"
+        ));
     }
     Ok(())
 }
@@ -69,7 +73,13 @@ mod tests {
 
     #[test]
     fn users_set_their_own_headers() {
-        for (name, value) in [("x-team", "billing"), ("Authorization", "Bearer a.b-c"), ("content-type", "text/plain; charset=utf-8"), ("X-Empty", ""), ("accept", "a\tb")] {
+        for (name, value) in [
+            ("x-team", "billing"),
+            ("Authorization", "Bearer a.b-c"),
+            ("content-type", "text/plain; charset=utf-8"),
+            ("X-Empty", ""),
+            ("accept", "a\tb"),
+        ] {
             assert_eq!(check_header(name, value), Ok(()), "{name}");
         }
     }
@@ -77,8 +87,22 @@ mod tests {
     #[test]
     fn what_frames_a_message_or_is_rondos_own_is_refused() {
         for name in [
-            "Host", "content-length", "Transfer-Encoding", "connection", "UPGRADE", "te", "trailer", "expect", "user-agent", "Keep-Alive",
-            "proxy-connection", "webhook-id", "Webhook-Signature", "webhook-anything", "rondo-due-at", "Rondo-X",
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "connection",
+            "UPGRADE",
+            "te",
+            "trailer",
+            "expect",
+            "user-agent",
+            "Keep-Alive",
+            "proxy-connection",
+            "webhook-id",
+            "Webhook-Signature",
+            "webhook-anything",
+            "rondo-due-at",
+            "Rondo-X",
         ] {
             assert_eq!(check_header(name, "1"), Err(format!("'{}' is set by Rondo", name.to_lowercase())));
         }
@@ -102,6 +126,9 @@ mod tests {
         assert_eq!(all(51), Err("there are 51 headers; at most 50 are allowed".to_owned()));
         let value = "v".repeat(MAX_HEADER_BYTES - 1);
         assert_eq!(check_headers([("x", value.as_str())]), Ok(()));
-        assert_eq!(check_headers([("xy", value.as_str())]), Err("the headers have 8193 bytes together; at most 8192 are allowed".to_owned()));
+        assert_eq!(
+            check_headers([("xy", value.as_str())]),
+            Err("the headers have 8193 bytes together; at most 8192 are allowed".to_owned())
+        );
     }
 }

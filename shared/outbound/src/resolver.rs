@@ -37,7 +37,7 @@ pub enum ResolveError {
     Forbidden { name: String, forbidden: Forbidden },
 }
 
-type Found = Result<Arc<[SocketAddr]>, ResolveError>;
+type Found = Result<Vec<SocketAddr>, ResolveError>;
 type UnderWay = Arc<Mutex<HashMap<String, Shared<BoxFuture<'static, Found>>>>>;
 
 /// Looks names up and checks every address that comes back.
@@ -70,7 +70,11 @@ impl GuardedResolver {
         let name = name.to_owned();
         let shared = {
             let name = name.clone();
-            task.map(|ended| ended.unwrap_or_else(|why| Err(ResolveError::NotFound { name, why: why.to_string() }))).boxed().shared()
+            task.map(|ended| {
+                ended.unwrap_or_else(|why| Err(ResolveError::NotFound { name, why: why.to_string() }))
+            })
+            .boxed()
+            .shared()
         };
         under_way.insert(name, shared.clone());
         shared
@@ -96,7 +100,9 @@ fn check(name: &str, found: io::Result<Vec<IpAddr>>, policy: &AddressPolicy) -> 
         return Err(not_found("it has no address".to_owned()));
     }
     for address in &found {
-        policy.check(*address).map_err(|forbidden| ResolveError::Forbidden { name: name.to_owned(), forbidden })?;
+        policy
+            .check(*address)
+            .map_err(|forbidden| ResolveError::Forbidden { name: name.to_owned(), forbidden })?;
     }
     // The client puts the URL's port in.
     Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
@@ -107,7 +113,7 @@ impl Resolve for GuardedResolver {
         let found = self.addresses(name.as_str());
         async move {
             let found = found.await?;
-            let all: Addrs = Box::new(found.to_vec().into_iter());
+            let all: Addrs = Box::new(found.into_iter());
             Ok(all)
         }
         .boxed()
@@ -121,15 +127,21 @@ mod tests {
     use tokio::sync::Semaphore;
 
     fn answering(addresses: &'static [&'static str]) -> GuardedResolver {
-        let lookup: Lookup = Arc::new(move |_| async move { Ok(addresses.iter().map(|ip| ip.parse().unwrap()).collect()) }.boxed());
+        let lookup: Lookup = Arc::new(move |_| {
+            async move { Ok(addresses.iter().map(|ip| ip.parse().unwrap()).collect()) }.boxed()
+        });
         GuardedResolver::new(AddressPolicy::public_only(), lookup)
     }
 
     #[tokio::test]
     async fn every_address_must_be_allowed() {
         let found = answering(&["1.1.1.1", "2606:4700::1"]).addresses("a.example").await.unwrap();
-        assert_eq!(found.to_vec(), ["1.1.1.1:0".parse().unwrap(), "[2606:4700::1]:0".parse().unwrap()]);
-        for mixed in [&["1.1.1.1", "10.0.0.1"][..], &["::ffff:10.0.0.1", "1.1.1.1"], &["1.1.1.1", "2606:4700::1", "fe80::1"]] {
+        assert_eq!(found, ["1.1.1.1:0".parse().unwrap(), "[2606:4700::1]:0".parse().unwrap()]);
+        for mixed in [
+            &["1.1.1.1", "10.0.0.1"][..],
+            &["::ffff:10.0.0.1", "1.1.1.1"],
+            &["1.1.1.1", "2606:4700::1", "fe80::1"],
+        ] {
             let refused = answering(mixed).addresses("a.example").await.unwrap_err();
             assert!(matches!(refused, ResolveError::Forbidden { .. }), "{mixed:?}: {refused}");
         }
@@ -174,7 +186,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_lookup_that_panics_is_no_address_and_is_not_kept() {
-        let resolver = GuardedResolver::new(AddressPolicy::public_only(), Arc::new(|_| async { panic!("as intended") }.boxed()));
+        let resolver = GuardedResolver::new(
+            AddressPolicy::public_only(),
+            Arc::new(|_| async { panic!("as intended") }.boxed()),
+        );
         assert!(matches!(resolver.addresses("a.example").await, Err(ResolveError::NotFound { .. })));
         assert!(resolver.under_way.lock().unwrap().is_empty());
     }

@@ -4,7 +4,8 @@ use chrono::NaiveDateTime;
 use rondo_domain::time::{Span, Timestamp};
 
 /// RFC 9110, section 5.6.7: the preferred form, and the two obsolete ones that a recipient has to accept.
-const DATE_FORMS: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+const DATE_FORMS: [&str; 3] =
+    ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
 
 /// The instant it names, counted from `answered_at` where it is in seconds; may lie in the past. None where it
 /// is neither.
@@ -35,14 +36,25 @@ mod tests {
     #[test]
     fn dates_come_in_three_forms() {
         let expected = Timestamp::parse_rfc3339("1994-11-06T08:49:37Z");
-        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
             assert_eq!(parse(text, Timestamp::EPOCH), expected, "{text}");
         }
     }
 
     #[test]
     fn anything_else_is_passed_over() {
-        for text in ["", "-5", "1.5", "soon", "5 minutes", "Sun, 06 Nov 1994 08:49:37 PST", "1994-11-06T08:49:37Z", "٣"] {
+        for text in [
+            "",
+            "-5",
+            "1.5",
+            "soon",
+            "5 minutes",
+            "Sun, 06 Nov 1994 08:49:37 PST",
+            "1994-11-06T08:49:37Z",
+            "٣",
+        ] {
             assert_eq!(parse(text, Timestamp::EPOCH), None, "{text}");
         }
     }

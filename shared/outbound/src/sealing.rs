@@ -14,7 +14,7 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 use hmac::{Hmac, Mac};
-use rondo_domain::ids::AppKey;
+use rondo_domain::{engine::Vault, ids::AppKey};
 use sha2::Sha256;
 use std::{fmt, str::FromStr};
 
@@ -56,7 +56,10 @@ impl SealingKey {
     /// `bound_to` says what it is for and whose; the same text opens it. `nonce` is random, never used twice.
     pub fn seal(&self, bound_to: &str, plain: &[u8], nonce: [u8; NONCE]) -> String {
         let payload = Payload { msg: plain, aad: bound_to.as_bytes() };
-        let sealed = self.cipher().encrypt(XNonce::from_slice(&nonce), payload).expect("what is sealed is far below the cipher's limit of 256 GiB");
+        let sealed = self
+            .cipher()
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .expect("what is sealed is far below the cipher's limit of 256 GiB");
         format!("{VERSION}{}", URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
 
@@ -81,6 +84,13 @@ impl SealingKey {
     /// The key itself seals nothing: what it derives for other purposes must not be of use here.
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&self.derive("sealing v1").into())
+    }
+}
+
+/// How the domain seals the signing secrets that it makes; [`SealingKey::open_signing_secret`] opens them.
+impl Vault for SealingKey {
+    fn seal(&self, app: &AppKey, secret: &[u8], nonce: [u8; NONCE]) -> String {
+        SealingKey::seal(self, &signing_purpose(app), secret, nonce)
     }
 }
 
@@ -150,13 +160,19 @@ mod tests {
         let (ours, theirs): (AppKey, AppKey) = ("ours".parse().unwrap(), "theirs".parse().unwrap());
         let secret = SigningSecret::from_bytes(&[5; 32]).unwrap();
         let sealed = key().seal_signing_secret(&ours, &secret, NONCE_A);
+        assert_eq!(Vault::seal(&key(), &ours, secret.bytes(), NONCE_A), sealed);
         assert_eq!(key().open_signing_secret(&ours, &sealed), Ok(secret));
         assert_eq!(key().open_signing_secret(&theirs, &sealed), Err(SealingError::DoesNotOpen));
     }
 
     #[test]
     fn derived_keys_differ_by_purpose_and_are_not_the_key() {
-        let keys = [key().derive("links"), key().derive("cursors"), SealingKey::from_bytes([1; 32]).derive("links"), [9; 32]];
+        let keys = [
+            key().derive("links"),
+            key().derive("cursors"),
+            SealingKey::from_bytes([1; 32]).derive("links"),
+            [9; 32],
+        ];
         for (at, one) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(one));
         }

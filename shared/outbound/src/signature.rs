@@ -28,7 +28,11 @@ pub struct NotASigningSecret;
 
 impl SigningSecret {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotASigningSecret> {
-        if (24..=64).contains(&bytes.len()) { Ok(SigningSecret(bytes.to_vec())) } else { Err(NotASigningSecret) }
+        if (24..=64).contains(&bytes.len()) {
+            Ok(SigningSecret(bytes.to_vec()))
+        } else {
+            Err(NotASigningSecret)
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -151,7 +155,14 @@ mod tests {
         SigningSecret::from_bytes(&[7; 32]).unwrap()
     }
 
-    fn check(secrets: &[SigningSecret], id: &str, timestamp: &str, signatures: &str, body: &[u8], now: i64) -> Result<(), VerifyError> {
+    fn check(
+        secrets: &[SigningSecret],
+        id: &str,
+        timestamp: &str,
+        signatures: &str,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), VerifyError> {
         verify(secrets, id, timestamp, signatures, body, Timestamp::from_millis(now * 1000), TOLERANCE)
     }
 
@@ -165,7 +176,11 @@ mod tests {
     fn every_live_secret_signs_and_any_of_them_verifies() {
         let header = sign(&[other().key(), published().key()], ID, AT, BODY);
         assert_eq!(header, format!("{} {SIGNATURE}", other().sign(ID, AT, BODY)));
-        for secrets in [vec![other()], vec![published()], vec![SigningSecret::from_bytes(&[1; 24]).unwrap(), published()]] {
+        for secrets in [
+            vec![other()],
+            vec![published()],
+            vec![SigningSecret::from_bytes(&[1; 24]).unwrap(), published()],
+        ] {
             assert_eq!(check(&secrets, ID, "1614265330", &header, BODY, AT), Ok(()));
         }
     }
@@ -173,7 +188,10 @@ mod tests {
     #[test]
     fn nothing_signed_may_change() {
         let secrets = [published()];
-        assert_eq!(check(&secrets, "msg_other", "1614265330", SIGNATURE, BODY, AT), Err(VerifyError::NoMatch));
+        assert_eq!(
+            check(&secrets, "msg_other", "1614265330", SIGNATURE, BODY, AT),
+            Err(VerifyError::NoMatch)
+        );
         assert_eq!(check(&secrets, ID, "1614265331", SIGNATURE, BODY, AT), Err(VerifyError::NoMatch));
         assert_eq!(check(&secrets, ID, "1614265330", SIGNATURE, b"{}", AT), Err(VerifyError::NoMatch));
         assert_eq!(check(&[other()], ID, "1614265330", SIGNATURE, BODY, AT), Err(VerifyError::NoMatch));
@@ -198,10 +216,17 @@ mod tests {
         assert_eq!((at(AT + 300), at(AT - 300)), (Ok(()), Ok(())));
         assert_eq!(at(AT + 301), Err(VerifyError::OutsideTolerance(301)));
         assert_eq!(at(AT - 301), Err(VerifyError::OutsideTolerance(-301)));
-        assert_eq!(VerifyError::OutsideTolerance(-301).to_string(), "webhook-timestamp is 301 s in the future");
+        assert_eq!(
+            VerifyError::OutsideTolerance(-301).to_string(),
+            "webhook-timestamp is 301 s in the future"
+        );
         assert_eq!(VerifyError::OutsideTolerance(301).to_string(), "webhook-timestamp is 301 s old");
         for text in ["", "1614265330.0", "soon", "99999999999999999999"] {
-            assert_eq!(check(&[published()], ID, text, SIGNATURE, BODY, AT), Err(VerifyError::BadTimestamp), "{text}");
+            assert_eq!(
+                check(&[published()], ID, text, SIGNATURE, BODY, AT),
+                Err(VerifyError::BadTimestamp),
+                "{text}"
+            );
         }
         assert!(check(&[published()], ID, &i64::MIN.to_string(), SIGNATURE, BODY, AT).is_err());
     }
@@ -210,7 +235,13 @@ mod tests {
     fn a_secret_has_one_text_form_and_hides_when_debugged() {
         assert_eq!(published().to_string(), SECRET);
         assert!(!format!("{:?}", published()).contains("MfKQ"));
-        for text in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_AAAA", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!", "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for text in [
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_",
+            "whsec_AAAA",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!",
+            "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
             assert_eq!(text.parse::<SigningSecret>(), Err(NotASigningSecret), "{text}");
         }
         let sizes = [23, 24, 64, 65].map(|size| SigningSecret::from_bytes(&vec![1; size]).is_ok());

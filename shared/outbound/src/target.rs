@@ -20,6 +20,10 @@ pub enum UrlRefused {
     NotAUrl(url::ParseError),
     #[error("holds credentials; put them into a header")]
     Credentials,
+    #[error("has the host '{0}', which is not a DNS name")]
+    NotAName(String),
+    #[error("cannot be put into an HTTP request")]
+    Unsendable,
     #[error("has port 0, which nothing can listen on")]
     PortZero,
     #[error("is {0}; targets must be public addresses")]
@@ -56,14 +60,33 @@ pub fn check_url(text: &str, policy: &AddressPolicy) -> Result<Url, UrlRefused> 
         return Err(UrlRefused::ControlCharacter);
     }
     // The parser would also take `http:example.com` and `http:\\example.com`.
-    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let begins =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if !begins("http://") && !begins("https://") {
         return Err(UrlRefused::NotHttp);
     }
     let mut url = Url::parse(text).map_err(UrlRefused::NotAUrl)?;
     url.set_fragment(None);
     check_parsed(&url, policy)?;
+    if let Some(Host::Domain(name)) = url.host()
+        && !is_dns_name(name)
+    {
+        return Err(UrlRefused::NotAName(name.to_owned()));
+    }
+    // Percent-encoding may have made it longer.
+    if url.as_str().len() > MAX_URL {
+        return Err(UrlRefused::TooLong(url.as_str().len()));
+    }
+    http::Uri::try_from(url.as_str()).map_err(|_| UrlRefused::Unsendable)?;
     Ok(url)
+}
+
+/// RFC 1035's lengths, and the characters that resolvers take; the URL parser lets braces and quotes through.
+fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.len() <= 253
+        && name.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(allowed))
 }
 
 /// The same for a URL that was parsed already, except for its length. The parser has turned every spelling of a
@@ -98,7 +121,14 @@ mod tests {
     fn spellings([a, b, c, d]: [u8; 4]) -> Vec<String> {
         let whole = u32::from_be_bytes([a, b, c, d]);
         let (low24, low16) = (whole & 0x00ff_ffff, whole & 0xffff);
-        let wide = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { char::from_u32(c as u32 - 0x30 + 0xff10).unwrap() } else { c }).collect::<String>();
+        let wide =
+            |text: &str| {
+                text.chars()
+                    .map(|c| {
+                        if c.is_ascii_digit() { char::from_u32(c as u32 - 0x30 + 0xff10).unwrap() } else { c }
+                    })
+                    .collect::<String>()
+            };
         let dotted = format!("{a}.{b}.{c}.{d}");
         let mut all = vec![
             format!("{dotted}."),
@@ -131,13 +161,30 @@ mod tests {
     #[test]
     fn literals_are_judged_in_every_spelling() {
         let refused: [[u8; 4]; 14] = [
-            [127, 0, 0, 1], [127, 255, 3, 9], [10, 0, 0, 1], [10, 200, 31, 7], [172, 16, 0, 9], [172, 31, 255, 254], [192, 168, 1, 1],
-            [169, 254, 169, 254], [169, 254, 100, 1], [100, 64, 0, 1], [100, 100, 100, 200], [192, 0, 2, 1], [198, 18, 0, 1], [224, 0, 0, 251],
+            [127, 0, 0, 1],
+            [127, 255, 3, 9],
+            [10, 0, 0, 1],
+            [10, 200, 31, 7],
+            [172, 16, 0, 9],
+            [172, 31, 255, 254],
+            [192, 168, 1, 1],
+            [169, 254, 169, 254],
+            [169, 254, 100, 1],
+            [100, 64, 0, 1],
+            [100, 100, 100, 200],
+            [192, 0, 2, 1],
+            [198, 18, 0, 1],
+            [224, 0, 0, 251],
         ];
         let mut judged = 0;
         for address in refused {
             for host in spellings(address) {
-                for text in [format!("http://{host}/"), format!("HTTPS://{host}:8443/a?b"), format!("http://{host}"), format!("http://{host}?q=1#f")] {
+                for text in [
+                    format!("http://{host}/"),
+                    format!("HTTPS://{host}:8443/a?b"),
+                    format!("http://{host}"),
+                    format!("http://{host}?q=1#f"),
+                ] {
                     let refusal = check_url(&text, &AddressPolicy::public_only());
                     assert!(matches!(refusal, Err(UrlRefused::Address(_))), "{text}: {refusal:?}");
                     judged += 1;
@@ -156,8 +203,14 @@ mod tests {
         let cases = [
             ("http://10.0.0.1/x", "is the private address 10.0.0.1; targets must be public addresses"),
             ("http://0x7f.1/", "is the loopback address 127.0.0.1; targets must be public addresses"),
-            ("http://localhost:8080/", "is this machine itself (localhost); targets must be public addresses"),
-            ("http://a.LOCALHOST./", "is this machine itself (a.localhost.); targets must be public addresses"),
+            (
+                "http://localhost:8080/",
+                "is this machine itself (localhost); targets must be public addresses",
+            ),
+            (
+                "http://a.LOCALHOST./",
+                "is this machine itself (a.localhost.); targets must be public addresses",
+            ),
             ("ftp://example.com/", "must begin with http:// or https://"),
             ("http:example.com", "must begin with http:// or https://"),
             ("http:\\\\example.com", "must begin with http:// or https://"),
@@ -170,6 +223,9 @@ mod tests {
             ("http://user@example.com/", "holds credentials; put them into a header"),
             ("http://:pass@example.com/", "holds credentials; put them into a header"),
             ("http://example.com:0/", "has port 0, which nothing can listen on"),
+            ("http://a{b}.example/", "has the host 'a{b}.example', which is not a DNS name"),
+            ("http://a\"b/", "has the host 'a\"b', which is not a DNS name"),
+            ("http://a..b/", "has the host 'a..b', which is not a DNS name"),
             ("http://exa\tmple.com/", "contains a control character"),
             ("http://example.com/\n", "contains a control character"),
         ];
@@ -179,6 +235,13 @@ mod tests {
         let long = format!("http://example.com/{}", "a".repeat(2030));
         assert_eq!(strict(&long), Err("has 2049 bytes; a URL has at most 2048".to_owned()));
         assert!(strict(&long[..2048]).is_ok());
+        let swelling = format!("http://example.com/{}", "é".repeat(400));
+        assert_eq!(strict(&swelling), Err("has 2419 bytes; a URL has at most 2048".to_owned()));
+        let label = "a".repeat(64);
+        assert_eq!(
+            strict(&format!("http://{label}.example/")),
+            Err(format!("has the host '{label}.example', which is not a DNS name"))
+        );
     }
 
     #[test]
@@ -190,6 +253,11 @@ mod tests {
             ("https://müller.example/", "https://xn--mller-kva.example/"),
             ("https://localhost.example.com/", "https://localhost.example.com/"),
             ("https://notlocalhost/", "https://notlocalhost/"),
+            ("http://_dmarc.my-host.example.:81/", "http://_dmarc.my-host.example.:81/"),
+            (
+                "https://example.com/a{b}|c^d`e\"f'?g={h}|i^j`k\"l'",
+                "https://example.com/a%7Bb%7D|c^d%60e%22f'?g={h}|i^j`k%22l%27",
+            ),
             ("http://[2606:4700:4700::1111]/", "http://[2606:4700:4700::1111]/"),
         ];
         for (text, url) in cases {
@@ -200,10 +268,22 @@ mod tests {
     #[test]
     fn private_targets_pass_where_allowed_but_never_metadata() {
         let guard = UrlGuard::new(AddressPolicy::allowing_private());
-        for text in ["http://localhost:3000/", "http://127.0.0.1/", "http://[::1]:8080/", "http://192.168.1.7/", "http://[fd12::1]/"] {
+        for text in [
+            "http://localhost:3000/",
+            "http://127.0.0.1/",
+            "http://[::1]:8080/",
+            "http://192.168.1.7/",
+            "http://[fd12::1]/",
+        ] {
             assert!(guard.check(text).is_ok(), "{text}");
         }
-        for text in ["http://169.254.169.254/latest/meta-data", "http://2852039166/", "http://[fd00:ec2::254]/", "http://[fe80::1]/", "http://0/"] {
+        for text in [
+            "http://169.254.169.254/latest/meta-data",
+            "http://2852039166/",
+            "http://[fd00:ec2::254]/",
+            "http://[fe80::1]/",
+            "http://0/",
+        ] {
             assert!(matches!(guard.check(text), Err(UrlRefused::Address(_))), "{text}");
         }
     }

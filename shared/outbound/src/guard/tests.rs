@@ -44,12 +44,46 @@ const REFUSED_V6: &[(&str, &str, bool)] = &[
 ];
 
 const PUBLIC: &[&str] = &[
-    "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "34.117.59.81", "93.184.215.14", "100.63.255.255", "100.128.0.0",
-    "126.255.255.255", "128.0.0.0", "168.63.129.15", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0",
-    "191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.88.100.0", "192.167.255.255", "192.169.0.0",
-    "198.17.255.255", "198.20.0.0", "198.51.99.255", "198.51.101.0", "203.0.112.255", "203.0.114.0", "223.255.255.255",
-    "2000::", "2001:200::1", "2001:4860:4860::8888", "2606:4700:4700::1111", "2a00:1450:4003:80e::200e", "2003::1",
-    "2600:1f18::1", "3ffe:ffff::1", "3fff:1000::1", "2001:db7:ffff::1", "2001:db9::1",
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "34.117.59.81",
+    "93.184.215.14",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "168.63.129.15",
+    "169.253.255.255",
+    "169.255.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "191.255.255.255",
+    "192.0.1.0",
+    "192.0.3.0",
+    "192.88.98.255",
+    "192.88.100.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "198.51.99.255",
+    "198.51.101.0",
+    "203.0.112.255",
+    "203.0.114.0",
+    "223.255.255.255",
+    "2000::",
+    "2001:200::1",
+    "2001:4860:4860::8888",
+    "2606:4700:4700::1111",
+    "2a00:1450:4003:80e::200e",
+    "2003::1",
+    "2600:1f18::1",
+    "3ffe:ffff::1",
+    "3fff:1000::1",
+    "2001:db7:ffff::1",
+    "2001:db9::1",
 ];
 
 /// First, last, and addresses in between, by powers of two and by a stride that is no power of two.
@@ -101,13 +135,21 @@ fn every_form_of_a_refused_ipv4_address_is_refused() {
     for (ip, local) in refused_v4() {
         for (form, embeds) in forms(ip) {
             assert!(strict.check(form).is_err(), "{form} ({ip})");
-            assert_eq!(lenient.check(form).is_ok(), local && embeds, "{form} ({ip}), private addresses allowed");
+            assert_eq!(
+                lenient.check(form).is_ok(),
+                local && embeds,
+                "{form} ({ip}), private addresses allowed"
+            );
             judged += 1;
         }
         // IPv4-compatible: obsolete, and refused as such, but `::` and `::1` are addresses of their own.
         if u32::from(ip) > 1 {
             let compatible = IpAddr::V6(Ipv6Addr::from(u128::from(u32::from(ip))));
-            assert_eq!(lenient.check(compatible).map_err(|e| e.class), Err(AddressClass::Reserved), "{compatible}");
+            assert_eq!(
+                lenient.check(compatible).map_err(|e| e.class),
+                Err(AddressClass::Reserved),
+                "{compatible}"
+            );
         }
     }
     assert!(judged > 10_000, "{judged}");
@@ -152,7 +194,10 @@ fn the_tables_leave_no_ipv4_address_out() {
 
 #[test]
 fn the_runtimes_endpoint_is_refused_whatever_else_is_allowed() {
-    let policy = AddressPolicy::allowing_private().refusing("127.0.0.1:9001").refusing("[fd12::9]:80/x").refusing("sandbox.local:9001");
+    let policy = AddressPolicy::allowing_private()
+        .refusing("127.0.0.1:9001")
+        .refusing("[fd12::9]:80/x")
+        .refusing("sandbox.local:9001");
     for refused in ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fd12::9"] {
         let refusal = policy.check(refused.parse().unwrap()).unwrap_err();
         assert_eq!(refusal.class, AddressClass::Runtime, "{refused}");
@@ -164,6 +209,41 @@ fn the_runtimes_endpoint_is_refused_whatever_else_is_allowed() {
 
 #[test]
 fn a_refusal_says_what_the_address_is() {
-    let refusal = AddressPolicy::public_only().check("10.0.0.1".parse().unwrap()).unwrap_err();
-    assert_eq!(refusal.to_string(), "the private address 10.0.0.1");
+    let named = [
+        ("0.0.0.0", "unspecified"),
+        ("0.1.2.3", "reserved"),
+        ("10.0.0.1", "private"),
+        ("100.64.0.1", "carrier-grade NAT"),
+        ("100.100.100.200", "metadata"),
+        ("127.0.0.1", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("192.0.2.1", "documentation"),
+        ("198.18.0.1", "benchmark"),
+        ("224.0.0.1", "multicast"),
+        ("240.0.0.1", "reserved"),
+        ("255.255.255.255", "broadcast"),
+        ("::", "unspecified"),
+        ("::1", "loopback"),
+        ("::7f00:2", "reserved"),
+        ("::ffff:10.0.0.1", "private"),
+        ("64:ff9b::a00:1", "private"),
+        ("64:ff9b:1::1", "tunnel"),
+        ("2001::1", "tunnel"),
+        ("2001:2::1", "benchmark"),
+        ("2001:20::1", "reserved"),
+        ("2001:db8::1", "documentation"),
+        ("2002::1", "tunnel"),
+        ("3fff::1", "documentation"),
+        ("fc00::1", "unique-local"),
+        ("fd00:ec2::254", "metadata"),
+        ("fd20:ce::254", "metadata"),
+        ("fe80::1", "link-local"),
+        ("febf::1", "link-local"),
+        ("fec0::1", "site-local"),
+        ("ff02::1", "multicast"),
+    ];
+    for (text, class) in named {
+        let refusal = AddressPolicy::public_only().check(text.parse().unwrap()).unwrap_err();
+        assert_eq!(refusal.to_string(), format!("the {class} address {text}"));
+    }
 }
