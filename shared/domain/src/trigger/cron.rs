@@ -181,3 +181,123 @@ impl WallPattern for WallTimes {
         Some(date.and_time(self.time_at_or_after(NaiveTime::MIN)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono_tz::{Europe::Madrid, UTC};
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).expect("RFC 3339")
+    }
+
+    /// The next `count` instants in UTC, as text.
+    fn next(expression: &str, zone: Tz, after: &str, count: usize) -> Vec<String> {
+        let cron = Cron::new(expression, zone, None, None).expect("valid");
+        let compiled = Compiled::new(&cron, DstPolicy::default()).expect("valid");
+        let mut cursor = at(after);
+        let mut found = Vec::new();
+        while let Some(due) = compiled.next_after(cursor).filter(|_| found.len() < count) {
+            found.push(due.to_string()[..16].to_owned());
+            cursor = due;
+        }
+        found
+    }
+
+    #[test]
+    fn either_day_matches_where_both_are_restricted() {
+        let either = ["2026-11-01T00:00", "2026-11-06T00:00", "2026-11-13T00:00"];
+        assert_eq!(
+            next("0 0 13 * FRI", UTC, "2026-10-31T12:00:00Z", 3),
+            ["2026-11-06T00:00", "2026-11-13T00:00", "2026-11-20T00:00"]
+        );
+        assert_eq!(next("0 0 1 * FRI", UTC, "2026-10-31T12:00:00Z", 3), either);
+        assert_eq!(
+            next("0 0 1 * 5#2", UTC, "2026-10-31T12:00:00Z", 3),
+            ["2026-11-01T00:00", "2026-11-13T00:00", "2026-12-01T00:00"]
+        );
+        // Both: by `+`, and as in Vixie cron where one begins with `*`.
+        assert_eq!(
+            next("0 0 13 * +FRI", UTC, "2026-10-31T12:00:00Z", 2),
+            ["2026-11-13T00:00", "2027-08-13T00:00"]
+        );
+        assert_eq!(
+            next("0 0 */2 * FRI", UTC, "2026-10-31T12:00:00Z", 2),
+            ["2026-11-13T00:00", "2026-11-27T00:00"]
+        );
+    }
+
+    #[test]
+    fn sunday_is_0_and_7() {
+        let sundays = ["2026-11-01T09:00", "2026-11-08T09:00"];
+        assert_eq!(next("0 9 * * 0", UTC, "2026-10-31T12:00:00Z", 2), sundays);
+        assert_eq!(next("0 9 * * 7", UTC, "2026-10-31T12:00:00Z", 2), sundays);
+        assert_eq!(next("0 9 * * SUN", UTC, "2026-10-31T12:00:00Z", 2), sundays);
+    }
+
+    #[test]
+    fn an_instant_between_two_seconds_is_later_than_the_first() {
+        let compiled = Compiled::new(
+            &Cron::new("* * * * * *", Madrid, None, None).expect("valid"),
+            DstPolicy::default(),
+        )
+        .expect("valid");
+        let second = at("2026-12-01T08:00:00Z");
+        assert_eq!(compiled.next_after(Timestamp::from_millis(second.millis() - 1)), Some(second));
+        assert_eq!(
+            compiled.next_after(Timestamp::from_millis(second.millis() + 1)),
+            Some(at("2026-12-01T08:00:01Z"))
+        );
+        assert_eq!(compiled.next_after(Timestamp::from_millis(-1)), Some(Timestamp::EPOCH));
+    }
+
+    #[test]
+    fn start_and_end_are_included() {
+        let (start, end) = (at("2026-12-01T08:00:00Z"), at("2026-12-01T10:00:00Z"));
+        let cron = Cron::new("0 * * * *", UTC, Some(start), Some(end)).expect("valid");
+        let compiled = Compiled::new(&cron, DstPolicy::default()).expect("valid");
+        assert_eq!(compiled.next_after(Timestamp::EPOCH), Some(start));
+        assert_eq!(compiled.next_after(at("2026-12-01T09:00:00Z")), Some(end));
+        assert_eq!(compiled.next_after(end), None);
+        assert_eq!(Cron::new("0 * * * *", UTC, Some(end), Some(start)), Err(TriggerError::EndBeforeStart));
+    }
+
+    #[test]
+    fn what_never_matches_is_refused() {
+        // The day search is exact and bounded: 28 years of days at most, in whatever build.
+        for never in ["0 0 31 2 *", "0 0 30 FEB *", "0 0 31 4,6,9,11 *", "0 0 1 * +MON#2", "0 0 30W 2 *"] {
+            let wrong = Cron::new(never, UTC, None, None).expect_err(never);
+            assert_eq!(
+                (wrong.clone(), wrong.field()),
+                (TriggerError::NeverMatches(never.to_owned()), "expression")
+            );
+        }
+        assert_eq!(next("0 0 29 2 *", UTC, "2096-03-01T00:00:00Z", 1), ["2104-02-29T00:00"]);
+        assert_eq!(next("0 0 29 2 +MON", UTC, "2090-01-01T00:00:00Z", 1), ["2112-02-29T00:00"]);
+    }
+
+    #[test]
+    fn it_ends_with_the_year_9999() {
+        assert_eq!(next("0 0 1 1 *", UTC, "9998-06-01T00:00:00Z", 5), ["9999-01-01T00:00"]);
+        assert_eq!(
+            next("59 23 31 12 *", chrono_tz::Pacific::Honolulu, "9998-12-31T12:00:00Z", 5),
+            ["9999-01-01T09:59"]
+        );
+    }
+
+    #[test]
+    fn it_is_stored_as_it_was_given() {
+        let cron = Cron::new("@Daily", Madrid, None, None).expect("valid");
+        let json = serde_json::to_string(&cron).expect("JSON");
+        assert_eq!(json, r#"{"expression":"@Daily","time_zone":"Europe/Madrid"}"#);
+        assert_eq!(serde_json::from_str::<Cron>(&json).expect("stored form"), cron);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,20}|([0-9*/,#LW+?-]{1,5} ){4}[0-9A-Z*/,#L+?-]{1,5}") {
+            let _ = Cron::new(text, UTC, None, None);
+        }
+    }
+}

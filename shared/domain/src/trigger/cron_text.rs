@@ -190,3 +190,69 @@ fn number(field: &Field, text: &str) -> Result<u8, String> {
 fn digits(text: &str) -> bool {
     !text.is_empty() && text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(expression: &str) -> String {
+        read(expression).unwrap_or_else(|wrong| panic!("{expression}: {wrong}")).to_string()
+    }
+
+    #[test]
+    fn an_expression_becomes_six_fields_of_numbers() {
+        for (given, expected) in [
+            ("0 2 * * MON-FRI", "0 0 2 * * 1-5"),
+            ("  */5\t* * * *  ", "0 */5 * * * *"),
+            ("30 0 9 1,15 jan-mar ?", "30 0 9 1,15 1-3 *"),
+            ("0 0 L * *", "0 0 0 L * *"),
+            ("0 0 LW * *", "0 0 0 LW * *"),
+            ("0 0 15w * *", "0 0 0 15W * *"),
+            ("0 0 * * 5L", "0 0 0 * * 5#L"),
+            ("0 0 * * FRI#2,SUN#L", "0 0 0 * * 5#2,0#L"),
+            ("0 0 * * FRI-SUN", "0 0 0 * * 5-7"),
+            ("0 0 * * SUN-SUN", "0 0 0 * * 0-0"),
+            ("0 0 25 * +FRI", "0 0 0 25 * +5"),
+            ("0 5,* * * *", "0 0 * * * *"),
+            ("07 08 09 * *", "0 7 8 9 * *"),
+            ("@Daily", "0 0 0 * * *"),
+            ("@hourly", "0 0 * * * *"),
+        ] {
+            assert_eq!(normal(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_what_would_be_right() {
+        for (given, part) in [
+            ("", "five fields"),
+            ("* * * *", "not 4"),
+            ("* * * * * * *", "not 7"),
+            ("@reboot", "nickname"),
+            ("60 * * * *", "no minute: those are 0 to 59"),
+            ("0 24 * * *", "no hour"),
+            ("0 0 0 * *", "no day of month"),
+            ("0 0 * 13 *", "JAN to DEC"),
+            ("0 0 1 JANFEB *", "JANFEB"),
+            ("MON 0 * * *", "no minute"),
+            ("0 0 * * 8", "no day of week"),
+            ("0 22-2 * * *", "backwards"),
+            ("0 0 * * SAT-MON", "backwards"),
+            ("5/10 * * * *", "write 5-59/10"),
+            ("*/0 * * * *", "step"),
+            ("*/+5 * * * *", "step"),
+            ("1,,2 * * * *", "empty item"),
+            ("0 0 * * 5#6", "1 to 5"),
+            ("0 0 * * L", "no day of week"),
+            ("0 0 L,LW * *", "both L and LW"),
+            ("0 0 1? * *", "no day of month"),
+            ("0 0 +1 * *", "no day of month"),
+            ("-5 * * * *", "no minute"),
+            ("0 0 ٣ * *", "no day of month"),
+        ] {
+            let wrong = read(given).map(|fields| fields.to_string()).expect_err(given);
+            assert!(wrong.contains(part), "{given}: {wrong}");
+        }
+        assert!(read(&"0,".repeat(300)).is_err());
+    }
+}

@@ -65,7 +65,7 @@ impl Periodical {
             return Err(TriggerError::EndBeforeStart);
         }
         // From 1e9 ns on chrono means a leap second, which wall clocks do not show.
-        if self.time.nanosecond() >= 1_000_000_000 || self.time.nanosecond() % 1_000_000 != 0 {
+        if self.time.nanosecond() >= 1_000_000_000 || !self.time.nanosecond().is_multiple_of(1_000_000) {
             return Err(TriggerError::Time);
         }
         if !(1..=MAX_FREQUENCY).contains(&self.frequency) {
@@ -157,5 +157,126 @@ impl Compiled {
 
     pub fn explain(&self, at: Timestamp) -> Local {
         walk::explain(&self.periodical, self.periodical.zone, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DstPolicy, Trigger};
+    use super::*;
+    use chrono::Weekday;
+    use chrono_tz::{America::New_York, Europe::Madrid, UTC};
+
+    fn rule(start: &str, end: &str, time: &str, unit: PeriodUnit, frequency: u16) -> Periodical {
+        let wall = |text: &str| text.parse::<NaiveDateTime>().expect("a wall time");
+        Periodical {
+            start: wall(start),
+            end: Some(wall(end)),
+            time: time.parse().expect("a time of day"),
+            unit,
+            frequency,
+            zone: UTC,
+        }
+    }
+
+    fn due(periodical: Periodical) -> Vec<String> {
+        let rule = Trigger::Periodical(periodical).rule(DstPolicy::default()).expect("valid");
+        std::iter::successors(rule.next_after(Timestamp::EPOCH), |at| rule.next_after(*at))
+            .map(|at| at.to_string()[..16].to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn the_first_time_at_or_after_the_start_and_the_end_are_included() {
+        let days = rule("2026-12-01T09:00:00", "2026-12-03T09:00:00", "09:00:00", PeriodUnit::Day, 1);
+        assert_eq!(due(days), ["2026-12-01T09:00", "2026-12-02T09:00", "2026-12-03T09:00"]);
+        let later = rule("2026-12-01T09:00:01", "2026-12-03T08:59:59", "09:00:00", PeriodUnit::Day, 1);
+        assert_eq!(due(later), ["2026-12-02T09:00"]);
+    }
+
+    #[test]
+    fn every_other_day_counts_from_the_day_of_the_start_even_where_its_time_has_passed() {
+        let days = rule("2026-12-01T10:00:00", "2026-12-06T00:00:00", "09:00:00", PeriodUnit::Day, 2);
+        assert_eq!(due(days), ["2026-12-03T09:00", "2026-12-05T09:00"]);
+    }
+
+    #[test]
+    fn weeks_begin_on_monday() {
+        // 2026-12-02 is a Wednesday: its own week counts from Monday the 30th, so the Sunday after still belongs to it.
+        let days = [Weekday::Mon, Weekday::Sun].into_iter().collect();
+        let weeks = rule("2026-12-02T00:00:00", "2026-12-31T00:00:00", "09:00:00", PeriodUnit::Week(days), 2);
+        assert_eq!(
+            due(weeks),
+            ["2026-12-06T09:00", "2026-12-14T09:00", "2026-12-20T09:00", "2026-12-28T09:00"]
+        );
+    }
+
+    #[test]
+    fn a_day_that_a_month_lacks_is_skipped() {
+        let days = MonthDays::new([30, 31]).expect("days");
+        let months =
+            rule("2027-01-31T00:00:00", "2027-05-01T00:00:00", "09:00:00", PeriodUnit::Month(days), 1);
+        assert_eq!(
+            due(months.clone()),
+            ["2027-01-31T09:00", "2027-03-30T09:00", "2027-03-31T09:00", "2027-04-30T09:00"]
+        );
+        assert_eq!(due(Periodical { frequency: 3, ..months }), ["2027-01-31T09:00", "2027-04-30T09:00"]);
+    }
+
+    #[test]
+    fn another_zone_reads_the_same_wall_times() {
+        let days = rule("2026-12-01T09:00:00", "2026-12-01T09:00:00", "09:00:00", PeriodUnit::Day, 1);
+        assert_eq!(due(days.in_zone(Madrid)), ["2026-12-01T08:00"]);
+        assert_eq!(due(days.in_zone(New_York)), ["2026-12-01T14:00"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let good = rule("2026-02-01T00:00:00", "2027-01-01T00:00:00", "09:00:00", PeriodUnit::Day, 1);
+        let month = |day| PeriodUnit::Month(MonthDays::new(day).expect("days"));
+        for (wrong, field) in [
+            (Periodical { frequency: 0, ..good.clone() }, "frequency"),
+            (Periodical { frequency: 101, ..good.clone() }, "frequency"),
+            (Periodical { unit: PeriodUnit::Week(Weekdays::default()), ..good.clone() }, "points"),
+            (Periodical { unit: PeriodUnit::Month(MonthDays::default()), ..good.clone() }, "points"),
+            (Periodical { unit: month(vec![30]), frequency: 12, ..good.clone() }, "points"),
+            (Periodical { end: Some(good.start - chrono::TimeDelta::seconds(1)), ..good.clone() }, "end"),
+            (
+                Periodical { start: "1969-12-31T00:00:00".parse().expect("a wall time"), ..good.clone() },
+                "start",
+            ),
+            (
+                Periodical {
+                    time: NaiveTime::from_hms_nano_opt(9, 0, 0, 5).expect("a time"),
+                    ..good.clone()
+                },
+                "time",
+            ),
+        ] {
+            assert_eq!(wrong.check().map_err(|wrong| wrong.field()), Err(field));
+        }
+        let leap = Periodical { unit: month(vec![29]), frequency: 12, end: None, ..good };
+        let rule = Trigger::Periodical(leap).rule(DstPolicy::default()).expect("some years have it");
+        assert_eq!(
+            rule.next_after(Timestamp::EPOCH).map(|at| at.to_string()),
+            Some("2028-02-29T09:00:00.000Z".to_owned())
+        );
+    }
+
+    #[test]
+    fn it_is_stored_readably() {
+        let weeks = rule(
+            "2026-12-02T00:00:00",
+            "2026-12-31T00:00:00",
+            "09:00:00",
+            PeriodUnit::Week([Weekday::Mon].into_iter().collect()),
+            2,
+        );
+        let json = serde_json::to_string(&Trigger::Periodical(weeks.clone())).expect("JSON");
+        assert_eq!(
+            json,
+            r#"{"periodical":{"start":"2026-12-02T00:00:00","end":"2026-12-31T00:00:00","time":"09:00:00","unit":{"week":["mon"]},"frequency":2,"time_zone":"UTC"}}"#
+        );
+        assert_eq!(serde_json::from_str::<Trigger>(&json).expect("stored form"), Trigger::Periodical(weeks));
     }
 }

@@ -87,3 +87,100 @@ fn next_in_pass(
         from = passed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cron, DstFold, DstGap, DstNote, DstPolicy, Trigger, parse_zone};
+    use crate::time::Timestamp;
+
+    /// The instants of one local day and a bit, on the wall, with their notes.
+    fn shown(
+        expression: &str,
+        zone: &str,
+        gap: DstGap,
+        fold: DstFold,
+        after: &str,
+        until: &str,
+    ) -> Vec<String> {
+        let zone = parse_zone(zone).expect("a zone");
+        let trigger = Trigger::Cron(Cron::new(expression, zone, None, None).expect("valid"));
+        let rule = trigger.rule(DstPolicy { gap, fold }).expect("valid");
+        let parse = |text| Timestamp::parse_rfc3339(text).expect("RFC 3339");
+        let mut cursor = parse(after);
+        let mut found = Vec::new();
+        while let Some(at) = rule.next_after(cursor).filter(|at| *at <= parse(until)) {
+            let local = rule.explain(at);
+            let note = match local.note {
+                None => "",
+                Some(DstNote::ShiftedFromGap) => " shifted",
+                Some(DstNote::FirstOfFold) => " first",
+                Some(DstNote::SecondOfFold) => " second",
+            };
+            found.push(format!("{}{note}", &local.to_string()[8..16]));
+            cursor = at;
+        }
+        found
+    }
+
+    const SPRING: (&str, &str) = ("2026-03-29T00:00:00+01:00", "2026-03-29T05:00:00+02:00");
+    const AUTUMN: (&str, &str) = ("2026-10-25T00:00:00+02:00", "2026-10-25T05:00:00+01:00");
+
+    #[test]
+    fn wall_times_shifted_out_of_a_gap_fire_once() {
+        let madrid =
+            |expression, gap| shown(expression, "Europe/Madrid", gap, DstFold::First, SPRING.0, SPRING.1);
+        assert_eq!(madrid("30 2 * * *", DstGap::Shift), ["29T03:00 shifted"]);
+        assert_eq!(madrid("30 2 * * *", DstGap::Skip), [""; 0]);
+        assert_eq!(madrid("*/20 2 * * *", DstGap::Shift), ["29T03:00 shifted"]);
+        // 03:00 is due by itself: nothing was shifted that would not have fired.
+        assert_eq!(madrid("0,30 2,3 * * *", DstGap::Shift), ["29T03:00", "29T03:30"]);
+    }
+
+    #[test]
+    fn a_repeated_wall_time_fires_as_the_policy_says() {
+        let madrid = |fold| shown("30 1,2,3 * * *", "Europe/Madrid", DstGap::Shift, fold, AUTUMN.0, AUTUMN.1);
+        assert_eq!(madrid(DstFold::First), ["25T01:30", "25T02:30 first", "25T03:30"]);
+        assert_eq!(madrid(DstFold::Second), ["25T01:30", "25T02:30 second", "25T03:30"]);
+        assert_eq!(madrid(DstFold::Both), ["25T01:30", "25T02:30 first", "25T02:30 second", "25T03:30"]);
+    }
+
+    #[test]
+    fn both_runs_through_the_whole_first_pass_before_the_second() {
+        let found = shown("0,30 2 * * *", "Europe/Madrid", DstGap::Shift, DstFold::Both, AUTUMN.0, AUTUMN.1);
+        assert_eq!(found, ["25T02:00 first", "25T02:30 first", "25T02:00 second", "25T02:30 second"]);
+    }
+
+    #[test]
+    fn hours_that_begin_with_a_star_follow_the_time_that_passes() {
+        // Whatever the policy says.
+        let (gap, fold) = (DstGap::Shift, DstFold::First);
+        assert_eq!(
+            shown(
+                "30 * * * *",
+                "Europe/Madrid",
+                gap,
+                fold,
+                "2026-10-25T01:00:00+02:00",
+                "2026-10-25T04:00:00+01:00"
+            ),
+            ["25T01:30", "25T02:30 first", "25T02:30 second", "25T03:30"]
+        );
+        assert_eq!(
+            shown("30 */2 * * *", "Europe/Madrid", gap, fold, SPRING.0, SPRING.1),
+            ["29T00:30", "29T04:30"]
+        );
+    }
+
+    #[test]
+    fn a_day_that_a_zone_skipped_shifts_to_the_next_midnight() {
+        let found = shown(
+            "0 9 * * *",
+            "Pacific/Apia",
+            DstGap::Shift,
+            DstFold::First,
+            "2011-12-29T00:00:00-10:00",
+            "2011-12-31T12:00:00+14:00",
+        );
+        assert_eq!(found, ["29T09:00", "31T00:00 shifted", "31T09:00"]);
+    }
+}

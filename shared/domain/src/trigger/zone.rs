@@ -181,3 +181,83 @@ fn turn_between(zone: Tz, from: Timestamp, to: Timestamp) -> Timestamp {
     }
     Timestamp::from_millis(turned * 1000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono_tz::{
+        America::Sao_Paulo, Antarctica::Troll, Asia::Kathmandu, Australia::Lord_Howe, Europe::Madrid,
+        Pacific::Apia,
+    };
+
+    fn wall(text: &str) -> NaiveDateTime {
+        text.parse().expect("a wall time")
+    }
+
+    fn instant(zone: Tz, text: &str, gap: DstGap, fold: DstFold) -> Option<String> {
+        instant_of(zone, wall(text), DstPolicy { gap, fold }).map(|at| local(zone, at).to_string())
+    }
+
+    #[test]
+    fn a_swallowed_wall_time_goes_to_the_end_of_its_gap_or_nowhere() {
+        for (zone, swallowed, after) in [
+            (Madrid, "2026-03-29T02:00:00", "2026-03-29T03:00:00.000+02:00"),
+            (Madrid, "2026-03-29T02:59:59.999", "2026-03-29T03:00:00.000+02:00"),
+            (Lord_Howe, "2026-10-04T02:10:00", "2026-10-04T02:30:00.000+11:00"),
+            (Troll, "2026-03-29T02:30:00", "2026-03-29T03:00:00.000+02:00"),
+            (Sao_Paulo, "2018-11-04T00:00:00", "2018-11-04T01:00:00.000-02:00"),
+            (Apia, "2011-12-30T09:00:00", "2011-12-31T00:00:00.000+14:00"),
+        ] {
+            assert_eq!(
+                instant(zone, swallowed, DstGap::Shift, DstFold::First).as_deref(),
+                Some(after),
+                "{zone}"
+            );
+            assert_eq!(instant(zone, swallowed, DstGap::Skip, DstFold::First), None, "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_wall_time_has_two_instants() {
+        for (zone, twice, first, second) in [
+            (Madrid, "2026-10-25T02:30:00", "+02:00", "+01:00"),
+            (Lord_Howe, "2026-04-05T01:45:00", "+11:00", "+10:30"),
+            (Sao_Paulo, "2018-02-17T23:30:00", "-02:00", "-03:00"),
+        ] {
+            let with = |fold| instant(zone, twice, DstGap::Shift, fold).expect("it exists");
+            assert_eq!(with(DstFold::First), format!("{twice}.000{first}"));
+            assert_eq!(with(DstFold::Both), format!("{twice}.000{first}"));
+            assert_eq!(with(DstFold::Second), format!("{twice}.000{second}"));
+        }
+    }
+
+    #[test]
+    fn the_edges_of_a_fold_are_to_the_second() {
+        let Resolved::Twice(fold) = resolve(Madrid, wall("2026-10-25T02:30:00")) else {
+            panic!("it comes twice")
+        };
+        assert_eq!((fold.begin, fold.end), (wall("2026-10-25T02:00:00"), wall("2026-10-25T03:00:00")));
+        assert_eq!(fold.second.since(fold.first).millis(), 3_600_000);
+    }
+
+    #[test]
+    fn an_ordinary_wall_time_needs_no_policy() {
+        assert_eq!(
+            instant(Kathmandu, "2026-01-01T09:00:00", DstGap::Skip, DstFold::Second).as_deref(),
+            Some("2026-01-01T09:00:00.000+05:45")
+        );
+        let at = Timestamp::parse_rfc3339("2026-01-01T03:15:00Z").expect("RFC 3339");
+        assert_eq!(wall_time(Kathmandu, at), wall("2026-01-01T09:00:00"));
+        assert_eq!(local(Kathmandu, at).note, None);
+    }
+
+    #[test]
+    fn a_zone_has_its_iana_name() {
+        assert_eq!(parse_zone("Europe/Madrid"), Ok(Madrid));
+        assert_eq!(
+            parse_zone("europe/madrid").map_err(|wrong| wrong.to_string()),
+            Err(r#"must be an IANA time zone name: "europe/madrid" is spelt Europe/Madrid"#.to_owned())
+        );
+        assert_eq!(parse_zone("Mars/Olympus").map_err(|wrong| wrong.field()), Err("time_zone"));
+    }
+}
