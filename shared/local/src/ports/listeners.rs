@@ -1,0 +1,108 @@
+//! `ListenerStore`: few, and all of them in memory.
+
+use crate::{
+    batch::{Batch, Failure},
+    rows::{from_json, to_json},
+    store::LocalStore,
+};
+use async_trait::async_trait;
+use rondo_domain::{
+    ids::AppKey,
+    notice::{Event, Listener, MAX_LISTENER_FAILURES},
+    ports::{ListenerStore, StoreError},
+    time::Timestamp,
+};
+use rusqlite::params;
+use std::sync::{Arc, PoisonError};
+use url::Url;
+
+#[async_trait]
+impl ListenerStore for LocalStore {
+    async fn add_listener(
+        &self,
+        app: &AppKey,
+        url: &Url,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Listener, StoreError> {
+        let (app, url, events) = (app.clone(), url.clone(), events.to_vec());
+        self.write(move |batch| {
+            let mut all = stored(batch, &app)?;
+            let (events, url) = (events.clone(), url.clone());
+            let known = all.iter_mut().find(|known| known.url == url && known.removed_at.is_none());
+            let listener = match known {
+                Some(known) => {
+                    *known = Listener { events, failures_in_a_row: 0, ..known.clone() };
+                    known.clone()
+                }
+                None => {
+                    let id = all.last().map_or(1, |last| last.id + 1);
+                    let new =
+                        Listener { id, url, events, created_at: now, failures_in_a_row: 0, removed_at: None };
+                    all.push(new.clone());
+                    new
+                }
+            };
+            put(batch, &app, &listener, all)?;
+            Ok(listener)
+        })
+        .await
+    }
+
+    async fn listeners(&self, app: &AppKey) -> Result<Arc<[Listener]>, StoreError> {
+        let listeners = self.memory().listeners.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(listeners.get(app).cloned().unwrap_or_else(|| Arc::from([])))
+    }
+
+    async fn listener_heard(
+        &self,
+        app: &AppKey,
+        listener: u64,
+        ok: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let known = self.listeners(app).await?;
+        match known.iter().find(|known| known.id == listener) {
+            Some(known) if ok && known.failures_in_a_row == 0 => return Ok(false),
+            Some(_) => {}
+            None => return Ok(false),
+        }
+        let app = app.clone();
+        self.write(move |batch| {
+            let mut all = stored(batch, &app)?;
+            let known = all.iter_mut().find(|known| known.id == listener && known.removed_at.is_none());
+            let Some(known) = known else {
+                return Ok(false);
+            };
+            known.failures_in_a_row = if ok { 0 } else { known.failures_in_a_row + 1 };
+            let removed = known.failures_in_a_row > MAX_LISTENER_FAILURES;
+            known.removed_at = removed.then_some(now);
+            let known = known.clone();
+            put(batch, &app, &known, all)?;
+            Ok(removed)
+        })
+        .await
+    }
+}
+
+/// The app's listeners as this transaction sees them, oldest first.
+fn stored(batch: &Batch<'_>, app: &AppKey) -> Result<Vec<Listener>, Failure> {
+    let mut statement =
+        batch.connection.prepare_cached("SELECT json FROM listeners WHERE app = ?1 ORDER BY id")?;
+    let rows: Vec<String> =
+        statement.query_map([app.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let read = |json: &String| from_json(json, &format!("a listener of {app}"));
+    Ok(rows.iter().map(read).collect::<Result<_, StoreError>>()?)
+}
+
+fn put(batch: &mut Batch<'_>, app: &AppKey, one: &Listener, all: Vec<Listener>) -> Result<(), Failure> {
+    let mut statement = batch
+        .connection
+        .prepare_cached("INSERT OR REPLACE INTO listeners (app, id, json) VALUES (?1, ?2, ?3)")?;
+    statement.execute(params![app.as_str(), one.id as i64, to_json(one)?])?;
+    let app = app.clone();
+    batch.afterwards(move |memory| {
+        memory.listeners.write().unwrap_or_else(PoisonError::into_inner).insert(app, Arc::from(all));
+    });
+    Ok(())
+}
