@@ -1,0 +1,32 @@
+//! `rondo add`: a new schedule.
+
+use super::{schedule_args::ScheduleArgs, schedule_view::whole};
+use crate::{client::Client, failure::Result, output::Output, profile::Reach};
+use clap::{ArgGroup, Args};
+use serde_json::Value;
+
+/// Needs a target (--return-url) and one of --interval, --at, --after, --cron and --every.
+#[derive(Args)]
+#[command(group = ArgGroup::new("when").required(true), mut_arg("return_url", |arg| arg.required(true)))]
+pub struct Add {
+    #[command(flatten)]
+    schedule: ScheduleArgs,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Add {
+    pub async fn run(self) -> Result<()> {
+        let mut schedule = Value::Object(self.schedule.json(None)?);
+        // Without a body of its own a callback carries the recurring-callback object, payload or not.
+        if let Some(http) = schedule["target"]["http"].as_object_mut()
+            && !http.contains_key("body")
+        {
+            http.entry("payload").or_insert(Value::Null);
+        }
+        let created = Client::of(&self.reach)?.post("v1/schedules", Some(&schedule)).await?;
+        self.output.put(&created, |lines| whole(&created, lines))
+    }
+}

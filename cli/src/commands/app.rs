@@ -1,0 +1,181 @@
+//! `rondo app`: apps and their secrets, by whoever owns the data folder. Asks the running `serve`, or opens the
+//! folder itself where none runs.
+
+use super::grant;
+use crate::{
+    admin_socket::{self, Answered},
+    data_folder::DataFolder,
+    failure::{Failure, Result, While as _},
+    output::{self, Output, table},
+    private_file,
+    profile::DEFAULT_HOST,
+    service::{ServiceOptions, World},
+};
+use clap::{Args, Subcommand};
+use rondo_domain::engine::AppGrant;
+use rondo_http_api::admin::{AdminAnswer, AdminRequest, handle};
+use serde_json::json;
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
+
+#[derive(Args)]
+pub struct App {
+    #[command(subcommand)]
+    action: Action,
+    /// The data folder of `rondo serve`
+    #[arg(long, global = true, value_name = "DIR", env = "RONDO_DATA", default_value = "./rondo-data")]
+    data: PathBuf,
+    #[command(flatten)]
+    profile: NewProfile,
+    /// Print JSON, for scripts; secrets too
+    #[arg(long, global = true)]
+    json: bool,
+    /// Write the result to this file (mode 600) instead of printing it
+    #[arg(short, long, global = true, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an app, and show its key and secrets once
+    Create {
+        /// A name, for people
+        #[arg(default_value = "default")]
+        name: String,
+        /// Choose the key: 3 to 64 letters, digits, `-` [default: random]
+        #[arg(long)]
+        key: Option<String>,
+        /// IANA time zone of schedules that name none [default: UTC]
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// How many schedules may be live at once [default: no limit]
+        #[arg(long, value_name = "COUNT")]
+        max_schedules: Option<u32>,
+    },
+    /// List the apps; never their secrets
+    List,
+    /// Give new secrets; those before them stay valid beside them until the next rotation
+    RotateSecret {
+        key: String,
+        /// End the secrets before at once
+        #[arg(long)]
+        end_old: bool,
+    },
+    /// Remove an app with all its schedules and records
+    Remove {
+        key: String,
+        /// Yes, remove all that
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Where the client commands find the new credentials.
+#[derive(Args)]
+struct NewProfile {
+    /// Write the new credentials to a profile of this name
+    #[arg(long, global = true, value_name = "NAME")]
+    save_profile: Option<String>,
+    /// Overwrite that profile, if there is one
+    #[arg(long, global = true)]
+    force_profile: bool,
+    /// The host that goes into the profile [default: where `rondo serve` listens]
+    #[arg(long, global = true, value_name = "URL", env = "RONDO_HOST")]
+    host: Option<String>,
+}
+
+impl Action {
+    fn request(&self) -> Result<AdminRequest> {
+        Ok(match self {
+            Action::Create { name, key, time_zone, max_schedules } => AdminRequest::Create {
+                name: name.clone(),
+                key: key.clone(),
+                secret: None,
+                time_zone: time_zone.clone(),
+                max_schedules: *max_schedules,
+            },
+            Action::List => AdminRequest::List,
+            Action::RotateSecret { key, end_old } => {
+                AdminRequest::RotateSecret { key: key.clone(), end_old: *end_old }
+            }
+            Action::Remove { key, yes: true } => AdminRequest::Remove { key: key.clone() },
+            Action::Remove { key, yes: false } => {
+                return Err(Failure::new(format!("removing app {key} removes all its schedules and records"))
+                    .hint("if that is what you want, say --yes"));
+            }
+        })
+    }
+}
+
+impl App {
+    pub async fn run(self) -> Result<()> {
+        let request = self.action.request()?;
+        let Answered { answer, url } = self.ask(request).await?;
+        match answer {
+            AdminAnswer::Granted { key, secret, signing_secret } => {
+                self.granted(&AppGrant { key, secret, signing_secret }, &url)
+            }
+            AdminAnswer::Apps { apps } => {
+                let rows = apps.iter().map(|app| {
+                    [
+                        app.key.to_string(),
+                        app.name.clone(),
+                        app.time_zone.clone(),
+                        app.max_schedules.map_or_else(String::new, |limit| limit.to_string()),
+                        app.secrets.len().to_string(),
+                        app.created_at.clone(),
+                    ]
+                });
+                let header = ["key", "name", "time zone", "limit", "secrets", "created"];
+                let output = Output::new(self.json, self.file.clone());
+                output.put(&json!({"apps": apps}), |lines| table(lines, header, rows.collect()))
+            }
+            AdminAnswer::Removed { key } => {
+                eprintln!("app {key} removed");
+                Ok(())
+            }
+        }
+    }
+
+    async fn ask(&self, request: AdminRequest) -> Result<Answered> {
+        if !self.data.is_dir() {
+            let text = format!("there is no data folder {}", self.data.display());
+            return Err(Failure::new(text).hint("name it with --data; `rondo serve` makes one"));
+        }
+        let socket = DataFolder::open(&self.data)?.admin_socket();
+        if let Some(answered) = admin_socket::ask(&socket, &request).await? {
+            return Ok(answered);
+        }
+        let world = World::open(&ServiceOptions::new(&self.data, ""), DEFAULT_HOST)?;
+        let answer = handle(&world.engine, &*world.vault, request).await;
+        world.close().await;
+        Ok(Answered { answer: answer?, url: DEFAULT_HOST.to_owned() })
+    }
+
+    fn granted(&self, grant: &AppGrant, url: &str) -> Result<()> {
+        let text = if self.json {
+            let AppGrant { key, secret, signing_secret } = grant;
+            let json = json!({"key": key, "secret": secret, "signing_secret": signing_secret});
+            serde_json::to_string_pretty(&json)? + "\n"
+        } else {
+            grant::text(grant)
+        };
+        // Without a word where to put secrets, they go to nobody's log.
+        let default_file = || self.data.join(format!("app-{}.txt", grant.key));
+        let hidden = !self.json && !io::stdout().is_terminal();
+        match self.file.clone().or_else(|| hidden.then(default_file)) {
+            None => output::print(&text)?,
+            Some(file) => {
+                private_file::replace(&file, &text).when(|| format!("cannot write {}", file.display()))?;
+                eprintln!("app {}: its secrets are in {}", grant.key, file.display());
+            }
+        }
+        if let Some(name) = &self.profile.save_profile {
+            let host = self.profile.host.as_deref().unwrap_or(url);
+            grant::save_profile(grant, name, host, self.profile.force_profile);
+        }
+        Ok(())
+    }
+}
