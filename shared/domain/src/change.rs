@@ -103,7 +103,7 @@ impl State {
 
     /// The highest number that has started; what is closed without a start (missed) counts as started.
     pub fn started(&self) -> u32 {
-        let closed = self.beyond.last().map_or(self.anchor.number, |mark| mark.number);
+        let closed = self.beyond.last().map_or(self.anchor.number, |run| run.to.number);
         self.last_claimed.map_or(closed, |last| last.number.max(closed))
     }
 
@@ -111,7 +111,7 @@ impl State {
     /// before the new anchor's instant, which is how planning knows that they use up none of the new ones.
     fn rebase(&mut self, now: Timestamp) {
         let before_now = now.minus(Span::from_millis(1));
-        let taken = self.claims.iter().map(|claim| claim.at).chain(self.beyond.iter().map(|mark| mark.at));
+        let taken = self.claims.iter().map(|claim| claim.at).chain(self.beyond.iter().map(|run| run.to.at));
         let at = taken.fold(before_now.max(self.anchor.at), Timestamp::max);
         self.anchor = Mark { number: self.anchor.number, at };
     }
@@ -124,7 +124,8 @@ impl State {
         self.finish_if_over(now);
     }
 
-    /// Where an interval goes on after a change: one interval after the last start, never before now.
+    /// Where an interval goes on after a change: one interval after the last start, never before now. One
+    /// whose end comes before that stays as it is, and yields nothing more.
     pub fn interval_goes_on(&self, trigger: &Trigger, now: Timestamp) -> Trigger {
         match trigger {
             Trigger::Interval(interval) => {
@@ -133,6 +134,9 @@ impl State {
                     interval.first = last.at.plus(interval.every).max(now);
                 } else {
                     interval.first = interval.first.max(now);
+                }
+                if interval.end.is_some_and(|end| end < interval.first) {
+                    return trigger.clone();
                 }
                 Trigger::Interval(interval)
             }

@@ -4,7 +4,8 @@
 use crate::{
     ids::{ScheduleId, Token},
     policy::{Missed, Policy},
-    state::{Closed, Mark, State},
+    schedule::Definition,
+    state::{Claim, Closed, Mark, State, Status},
     time::{Span, Timestamp},
     trigger::Rule,
 };
@@ -126,8 +127,14 @@ struct Planning<'a> {
     policy: &'a Policy,
     now: Timestamp,
     spread: Span,
-    /// Not claimed, not closed, and due so long ago that the policy for missed ones applies.
+    /// Never sent, and due so long ago that the policy for missed ones applies.
     late: Vec<Mark>,
+    /// Sent before and lost on the way: they fire whatever the policy for missed ones, unless too old.
+    lost: Vec<Mark>,
+    /// Claimed, and the claim lapsed: whoever takes over reads the record first.
+    lapsed: Vec<Occurrence>,
+    /// Holes that the trigger, now at its end, has no instant for: they will never be due.
+    stranded: Vec<MissedRun>,
     send: Vec<Occurrence>,
     /// Sent before, or claimed: on the way, with their due instants.
     open: u32,
@@ -154,6 +161,9 @@ impl<'a> Planning<'a> {
             now,
             spread: spread_of(state.id, policy.spread),
             late: Vec::new(),
+            lost: Vec::new(),
+            lapsed: Vec::new(),
+            stranded: Vec::new(),
             send: Vec::new(),
             open: 0,
             last_open_due: now,
@@ -162,10 +172,12 @@ impl<'a> Planning<'a> {
     }
 
     fn run(mut self) -> Plan {
+        self.place_old_claims();
         let end = self.walk();
-        let (missed, catch_up) = self.judge_late(&end);
+        let (mut missed, catch_up) = self.judge_late(&end);
+        missed.append(&mut self.stranded);
         let limit = self.reach.max_open.saturating_sub(self.open) as usize;
-        let mut send: Vec<Occurrence> = Vec::new();
+        let mut send = std::mem::take(&mut self.lapsed);
         for (i, mark) in catch_up.into_iter().enumerate() {
             let due = self.now.plus(CATCH_UP_SPACING.times(i as u64)).max(mark.at.plus(self.spread));
             send.push(Occurrence { number: mark.number, at: mark.at, due });
@@ -176,11 +188,28 @@ impl<'a> Planning<'a> {
         send.sort_by_key(|occurrence| (occurrence.due, occurrence.number));
         // What was cut is not planned: the next plan walks over it again.
         let highest_sent = send.iter().map(|occurrence| occurrence.number).max().unwrap_or(0);
-        let highest_missed = missed.last().map_or(0, |run: &MissedRun| run.to.number);
+        let highest_missed = missed.iter().map(|run| run.to.number).max().unwrap_or(0);
         let planned =
             if cut { self.state.planned.max(highest_sent).max(highest_missed) } else { self.planned };
         let exhausted = matches!(end, End::Exhausted) && !cut;
         self.outlook(end, cut, send, missed, planned, exhausted)
+    }
+
+    /// Claims of instants that no walk comes by any more, since the trigger has changed: they too must end.
+    fn place_old_claims(&mut self) {
+        let state = self.state;
+        for claim in state.claims.iter().filter(|claim| claim.at <= state.anchor.at) {
+            self.place_claim(claim);
+        }
+    }
+
+    fn place_claim(&mut self, claim: &Claim) {
+        if claim.lease_until > self.now {
+            self.open += 1;
+            self.last_open_due = self.last_open_due.max(claim.lease_until);
+        } else {
+            self.lapsed.push(Occurrence { number: claim.number, at: claim.at, due: claim.due });
+        }
     }
 
     /// Walks the instants after the anchor, up to the window's end.
@@ -196,6 +225,7 @@ impl<'a> Planning<'a> {
                 return End::Exhausted;
             }
             let Some(at) = self.rule.next_after(mark.at) else {
+                self.strand(number);
                 return End::Exhausted;
             };
             mark = Mark { number, at };
@@ -203,8 +233,13 @@ impl<'a> Planning<'a> {
             if due > horizon {
                 return End::Next { due, blocked: false };
             }
+            if let Some(run) = self.state.beyond.iter().find(|run| run.contains(number)) {
+                // Closed, all of it, and its instants are known: no need to walk them one by one.
+                mark = run.to;
+                continue;
+            }
             if self.open + self.send.len() as u32 >= self.reach.max_open
-                && !self.state.is_closed(number)
+                && self.state.claim_of(number).is_none()
                 && number > self.state.planned
             {
                 return End::Next { due, blocked: true };
@@ -214,25 +249,32 @@ impl<'a> Planning<'a> {
         End::Next { due: self.now, blocked: false }
     }
 
+    /// A change gave the holes below what had started new instants; here the trigger ends before it has any.
+    fn strand(&mut self, from: u32) {
+        for number in from..=self.state.started() {
+            if self.state.is_closed(number) || self.state.claim_of(number).is_some() {
+                continue;
+            }
+            let mark = Mark { number, at: self.state.anchor.at };
+            match self.stranded.last_mut() {
+                Some(run) if run.to.number + 1 == number => run.to = mark,
+                _ => self.stranded.push(MissedRun { from: mark, to: mark }),
+            }
+        }
+    }
+
     fn place(&mut self, mark: Mark, due: Timestamp) {
         self.planned = self.planned.max(mark.number);
-        if self.state.is_closed(mark.number) {
-            return;
-        }
         if let Some(claim) = self.state.claim_of(mark.number) {
-            if claim.lease_until > self.now {
-                self.open += 1;
-                self.last_open_due = self.last_open_due.max(claim.lease_until);
-            } else {
-                // Its claimer died: whoever takes it over reads the record first.
-                self.send.push(Occurrence { number: mark.number, at: mark.at, due: claim.due });
-            }
-            return;
+            return self.place_claim(claim);
         }
-        let sent_before = mark.number <= self.state.planned;
-        if sent_before && due.plus(self.reach.resend_after) > self.now {
-            self.open += 1;
-            self.last_open_due = self.last_open_due.max(due);
+        if mark.number <= self.state.planned {
+            if due.plus(self.reach.resend_after) > self.now {
+                self.open += 1;
+                self.last_open_due = self.last_open_due.max(due);
+            } else {
+                self.lost.push(mark);
+            }
         } else if due.plus(self.reach.missed_after) <= self.now {
             self.late.push(mark);
         } else {
@@ -247,9 +289,12 @@ impl<'a> Planning<'a> {
         let latest = self.late.last().map(|mark| mark.number);
         let mut missed: Vec<MissedRun> = Vec::new();
         let mut catch_up = Vec::new();
-        for &mark in &self.late {
+        // Numbers ascend: what was sent is lower than what was not.
+        for &mark in self.lost.iter().chain(&self.late) {
+            let sent_before = mark.number <= self.state.planned;
             let fires = mark.at.plus(self.spread) >= oldest
                 && match self.policy.missed(self.state.occurrences.is_some()) {
+                    _ if sent_before => true,
                     Missed::All => true,
                     Missed::Latest => Some(mark.number) == latest && !more_late_ones,
                     Missed::None => false,
@@ -301,9 +346,18 @@ impl State {
     /// Saves a plan over the version it was made from; anything else leaves the state as it is (`None`).
     pub fn save_plan(&mut self, write: &PlanWrite, now: Timestamp) -> Option<Closed> {
         if self.plan_token == write.token {
-            return Some(Closed { applied: true, ..Closed::default() });
+            return Some(Closed { applied: true, first: false, finished: self.status == Status::Finished });
         }
         if self.version != write.if_version {
+            return None;
+        }
+        // Claims raise no version: one may have come of a message whose plan was never saved.
+        let taken = |run: &MissedRun| {
+            let numbers = run.from.number..=run.to.number;
+            self.claims.iter().any(|claim| numbers.contains(&claim.number))
+                || numbers.clone().any(|number| self.is_closed(number))
+        };
+        if write.plan.missed.iter().any(taken) {
             return None;
         }
         for run in &write.plan.missed {

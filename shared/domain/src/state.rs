@@ -3,7 +3,7 @@
 //! are here and nowhere else.
 //!
 //! Occurrences are numbered from 1. The anchor says up to where all are closed; what is closed out of order
-//! stands in `beyond`, what runs in `claims`. Numbers after the anchor belong to the trigger's instants after
+//! stands in `beyond`, run by run, what runs in `claims`. Numbers after the anchor belong to the trigger's instants after
 //! the anchor's instant, one by one, except those that an earlier generation has already used.
 
 use crate::{
@@ -60,12 +60,28 @@ pub struct Mark {
     pub at: Timestamp,
 }
 
+/// Consecutive numbers that are closed; either all of them belong to instants after the anchor's, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub from: Mark,
+    pub to: Mark,
+}
+
+impl Run {
+    pub fn contains(&self, number: u32) -> bool {
+        (self.from.number..=self.to.number).contains(&number)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     pub number: u32,
     /// Nominal.
     pub at: Timestamp,
     pub due: Timestamp,
+    /// Of the message that claimed it: an older one must not take it over, with what it still carries.
+    #[serde(default)]
+    pub generation: u32,
     pub token: Token,
     pub lease_until: Timestamp,
     pub tries: u8,
@@ -97,7 +113,7 @@ pub struct State {
     pub occurrences: Option<u32>,
     pub anchor: Mark,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub beyond: Vec<Mark>,
+    pub beyond: Vec<Run>,
     /// The highest number that has been sent.
     pub planned: u32,
     /// The trigger yields nothing after what is planned.
@@ -222,7 +238,7 @@ impl State {
     }
 
     pub fn is_closed(&self, number: u32) -> bool {
-        number <= self.anchor.number || self.beyond.iter().any(|mark| mark.number == number)
+        number <= self.anchor.number || self.beyond.iter().any(|run| run.contains(number))
     }
 
     pub fn claim_of(&self, number: u32) -> Option<&Claim> {
@@ -232,7 +248,7 @@ impl State {
     /// Used up by an earlier generation: no instant after the anchor belongs to it.
     pub(crate) fn consumes_no_instant(&self, number: u32) -> bool {
         let old = |at: Timestamp| at <= self.anchor.at;
-        self.beyond.iter().any(|mark| mark.number == number && old(mark.at))
+        self.beyond.iter().any(|run| run.contains(number) && old(run.to.at))
             || self.claims.iter().any(|claim| claim.number == number && old(claim.at))
     }
 
@@ -249,30 +265,34 @@ impl State {
         let held = self.claims.iter().position(|claim| claim.number == ask.number);
         if let Some(held) = held.map(|at| &self.claims[at]) {
             if held.token == ask.token {
-                return if held.skip {
-                    ClaimAnswer::ClaimedToSkip
-                } else {
-                    ClaimAnswer::Claimed { tries: held.tries }
-                };
+                return answer(held.skip, held.tries);
             }
             if held.lease_until > now {
                 return ClaimAnswer::HeldUntil(held.lease_until);
             }
+            if ask.generation < held.generation {
+                return ClaimAnswer::Stale;
+            }
         } else if !self.status.runs() || ask.generation != self.generation {
             return ClaimAnswer::Stale;
         }
-        // A lapsed claim is taken over whatever the generation: it had started, and must get an outcome.
-        let tries = held.map_or(1, |at| self.claims[at].tries + 1);
+        // A lapsed claim is taken over even after a change: it had started, and must get an outcome.
+        let tries = held.map_or(1, |at| self.claims[at].tries.saturating_add(1));
         let runs_elsewhere = self.waiting > 0
             || self
                 .claims
                 .iter()
                 .any(|claim| claim.number != ask.number && !claim.skip && claim.lease_until > now);
-        let skip = tries == 1 && ask.overlap == Overlap::Skip && runs_elsewhere;
+        // What was to be skipped stays so: it never started, and is not among those in flight.
+        let skip = match held {
+            Some(at) => self.claims[at].skip,
+            None => ask.overlap == Overlap::Skip && runs_elsewhere,
+        };
         let claim = Claim {
             number: ask.number,
             at: held.map_or(ask.at, |at| self.claims[at].at),
             due: held.map_or(ask.due, |at| self.claims[at].due),
+            generation: ask.generation,
             token: ask.token,
             lease_until: ask.lease_until,
             tries,
@@ -286,11 +306,7 @@ impl State {
             self.last_claimed = Some(Mark { number: ask.number, at: ask.at });
         }
         self.revision += 1;
-        match () {
-            () if skip => ClaimAnswer::ClaimedToSkip,
-            () if tries > MAX_TRIES => ClaimAnswer::ClaimedToAbandon,
-            () => ClaimAnswer::Claimed { tries },
-        }
+        answer(skip, tries)
     }
 
     /// Closes a claimed number and counts it, once: the write that removes the claim is the one that counts.
@@ -309,7 +325,8 @@ impl State {
         };
         let claim = self.claims.swap_remove(held);
         let first = self.counts.done == 0 && self.waiting == 0 && self.first_sent_at.is_none();
-        self.mark_closed(Mark { number, at: claim.at });
+        let mark = Mark { number, at: claim.at };
+        self.mark_closed(Run { from: mark, to: mark });
         match closing {
             Closing::Over(status) => self.count(status, 1),
             Closing::Waiting => self.waiting += 1,
@@ -323,22 +340,10 @@ impl State {
         Closed { applied: true, first, finished: self.finish_if_over(now) }
     }
 
-    /// Closes a run of occurrences that are not to be caught up with.
+    /// Closes a run of occurrences that are not to be caught up with; none of them is closed or claimed.
     pub(crate) fn close_missed(&mut self, from: Mark, to: Mark) {
-        let fresh = (from.number..=to.number).filter(|number| !self.is_closed(*number)).count() as u32;
-        if from.number <= self.anchor.number + 1 {
-            if to.number > self.anchor.number {
-                self.anchor = Mark { number: to.number, at: self.anchor.at.max(to.at) };
-            }
-            self.absorb();
-        } else {
-            for number in from.number..=to.number {
-                if !self.is_closed(number) {
-                    self.mark_closed(Mark { number, at: if number == to.number { to.at } else { from.at } });
-                }
-            }
-        }
-        self.count(ExecutionStatus::Missed, fresh);
+        self.mark_closed(Run { from, to });
+        self.count(ExecutionStatus::Missed, to.number - from.number + 1);
     }
 
     fn count(&mut self, status: ExecutionStatus, occurrences: u32) {
@@ -351,21 +356,29 @@ impl State {
         }
     }
 
-    fn mark_closed(&mut self, mark: Mark) {
-        let at = self.beyond.partition_point(|other| other.number < mark.number);
-        self.beyond.insert(at, mark);
+    fn mark_closed(&mut self, run: Run) {
+        let at = self.beyond.partition_point(|other| other.from.number < run.from.number);
+        self.beyond.insert(at, run);
         self.absorb();
+        let anchor = self.anchor.at;
+        self.beyond.dedup_by(|later, earlier| {
+            let same_side = (later.from.at > anchor) == (earlier.to.at > anchor);
+            let joins = earlier.to.number + 1 == later.from.number && same_side;
+            if joins {
+                earlier.to = Mark { number: later.to.number, at: earlier.to.at.max(later.to.at) };
+            }
+            joins
+        });
     }
 
     /// Moves the anchor over what is closed right after it.
     fn absorb(&mut self) {
         let mut taken = 0;
-        for mark in &self.beyond {
-            if mark.number > self.anchor.number + 1 {
+        for run in &self.beyond {
+            if run.from.number > self.anchor.number + 1 {
                 break;
             }
-            self.anchor =
-                Mark { number: self.anchor.number.max(mark.number), at: self.anchor.at.max(mark.at) };
+            self.anchor = Mark { number: run.to.number, at: self.anchor.at.max(run.to.at) };
             taken += 1;
         }
         self.beyond.drain(..taken);
@@ -420,6 +433,28 @@ impl State {
         self.ended_at = Some(now);
         self.next_due = None;
         self.look_again_at = None;
+    }
+
+    /// It has ended and listeners are to be told: it stays overdue until they have been ([`State::told`]).
+    pub fn end_is_to_be_told(&mut self, now: Timestamp) {
+        self.untold = true;
+        self.look_again_at = Some(now);
+    }
+
+    pub fn told(&mut self) {
+        if self.untold {
+            self.untold = false;
+            self.look_again_at = None;
+            self.revision += 1;
+        }
+    }
+}
+
+fn answer(skip: bool, tries: u8) -> ClaimAnswer {
+    match () {
+        () if skip => ClaimAnswer::ClaimedToSkip,
+        () if tries > MAX_TRIES => ClaimAnswer::ClaimedToAbandon,
+        () => ClaimAnswer::Claimed { tries },
     }
 }
 

@@ -15,6 +15,11 @@ use std::sync::Arc;
 
 impl Engine {
     pub async fn attempt(&self, id: ExecutionId) -> Result<Handled, Error> {
+        // Read before it is claimed: a claim that cannot be used would count as a try.
+        let Some(mut schedule) = self.schedules.load(id.schedule).await? else {
+            return Ok(Handled::Done);
+        };
+        let app = self.apps.app(&schedule.definition.app).await?;
         let now = self.now();
         let token = self.token();
         let come_back =
@@ -27,9 +32,12 @@ impl Engine {
                 AttemptClaim::Claimed { execution, tries } => (execution, tries, false),
                 AttemptClaim::ClaimedToDrop { execution } => (execution, 1, true),
             };
-        let Some(schedule) = self.schedules.load(id.schedule).await? else {
-            return Ok(Handled::Done);
-        };
+        if !drops && execution.generation != schedule.state.generation {
+            match self.schedules.load(id.schedule).await? {
+                Some(changed) => schedule = changed,
+                None => return Ok(Handled::Done),
+            }
+        }
         let definition = schedule.definition;
         let mut verdict = Verdict::Failed;
         if drops || tries > MAX_TRIES {
@@ -41,10 +49,11 @@ impl Engine {
                 "abandoned: every claim of it lapsed without an outcome".to_owned()
             });
         } else {
-            verdict = self.attempt_call(&definition, &mut execution).await?;
+            verdict = self.attempt_call(&definition, &mut execution, app).await;
         }
         execution.token = token;
-        self.close_attempt(&definition, &execution, schedule.state.status).await?;
+        let status = schedule.state.status;
+        self.until_lease_ends(lease_until, || self.close_attempt(&definition, &execution, status)).await?;
         if verdict == Verdict::Gone {
             self.end_gone(&definition).await?;
         }
@@ -69,7 +78,7 @@ impl Engine {
         let last_status = execution.last_status();
         let write = CloseWrite { execution: execution.clone(), closing, last_status, now, tell_end };
         let closed = self.executions.close_attempt(write).await?;
-        self.after_close(definition, execution, closed).await
+        self.after_close(definition, execution, closed, tell_end).await
     }
 
     /// Runs once, now, beside the trigger's own occurrences; numbered from 2^31, counted nowhere.
@@ -91,7 +100,7 @@ impl Engine {
             execution.status = ExecutionStatus::Waiting;
             execution.next_attempt_at = Some(now);
             if self.executions.open(&execution, false).await? {
-                self.attempt_soon(&execution).await?;
+                self.attempt_soon(&execution).await;
                 return Ok(execution);
             }
         }
@@ -130,12 +139,15 @@ impl Engine {
                 "the execution has just been redelivered by somebody else".to_owned(),
             ));
         }
-        self.attempt_soon(&execution).await?;
+        self.attempt_soon(&execution).await;
         Ok(execution)
     }
 
-    async fn attempt_soon(&self, execution: &Execution) -> Result<(), Error> {
+    /// It is on record as waiting: where the message is lost, the sweeper sends another.
+    async fn attempt_soon(&self, execution: &Execution) {
         let message = Message::Attempt { execution: execution.id };
-        Ok(self.queue.send(vec![Delayed { at: self.now(), message }]).await?)
+        if let Err(error) = self.queue.send(vec![Delayed { at: self.now(), message }]).await {
+            self.observer.trouble("a run by hand could not be sent at once", &error);
+        }
     }
 }

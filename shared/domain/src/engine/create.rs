@@ -34,12 +34,9 @@ pub struct Draft {
 
 impl Engine {
     pub async fn create(&self, app: &App, draft: Draft) -> Result<Schedule, Error> {
-        self.create_at(app, draft, self.now()).await
-    }
-
-    /// `now` is the instant that the draft's trigger was reckoned from: a later one would lose a first
-    /// occurrence that is due at once.
-    pub async fn create_at(&self, app: &App, draft: Draft, now: Timestamp) -> Result<Schedule, Error> {
+        // Not the time now: a later instant than the trigger was reckoned from would lose a first occurrence
+        // that is due at once.
+        let now = draft.received_at;
         let id = ScheduleId::new(now, self.entropy.bits());
         let anchor = now.minus(Span::from_millis(1));
         let rule = check_trigger(&draft.trigger, &draft.policy, draft.occurrences, anchor)?;
@@ -62,10 +59,16 @@ impl Engine {
         if let Err(error) = self.wakes.set(id, state.generation, wake_at).await {
             self.observer.trouble("a new schedule's wake could not be set", &error);
         }
-        let listeners = self.listeners.listeners(&app.key).await?;
-        let notices = notice::of_schedule(Event::RequestAdded, &definition, &state, &listeners, now);
-        self.send_notices(notices).await?;
+        if let Err(Error::Store(error)) = self.tell_added(&definition, &state, now).await {
+            self.observer.trouble("listeners could not be told of a new schedule", &error);
+        }
         Ok(Schedule { definition, state })
+    }
+
+    async fn tell_added(&self, definition: &Definition, state: &State, now: Timestamp) -> Result<(), Error> {
+        let listeners = self.listeners.listeners(&definition.app).await?;
+        let notices = notice::of_schedule(Event::RequestAdded, definition, state, &listeners, now);
+        self.send_notices(notices).await
     }
 
     /// Writes into a state when it is next due and to be looked at; answers when it is to wake.

@@ -2,12 +2,13 @@
 
 use super::{Engine, Error, Handled};
 use crate::{
+    app::App,
     callback::compose,
     execution::{Attempt, Execution, ExecutionStatus},
     ids::NO_SLOT,
     message::{Delayed, Message, Segment},
     notice,
-    plan::Occurrence,
+    plan::{Occurrence, spread_of},
     ports::{CloseWrite, StoreError},
     schedule::Definition,
     settle::{Verdict, settle},
@@ -28,11 +29,12 @@ impl Engine {
                 None => return Ok(Handled::Done),
             },
         };
+        // Read before anything is claimed: a claim that cannot be used would count as a try.
+        let app = self.apps.app(&segment.app).await?;
+        let one = |occurrence| self.deliver_one(&segment, &definition, app.clone(), occurrence, until);
         let back = match segment.occurrences.as_slice() {
-            [only] => vec![self.deliver_one(&segment, &definition, *only, until).await],
-            many => {
-                join_all(many.iter().map(|one| self.deliver_one(&segment, &definition, *one, until))).await
-            }
+            [only] => vec![one(*only).await],
+            many => join_all(many.iter().copied().map(one)).await,
         };
         let mut again: Option<(Timestamp, Vec<Occurrence>)> = None;
         let mut failure = None;
@@ -62,6 +64,7 @@ impl Engine {
         &self,
         segment: &Segment,
         definition: &Arc<Definition>,
+        app: Option<Arc<App>>,
         occurrence: Occurrence,
         until: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
@@ -90,8 +93,12 @@ impl Engine {
                 execution.status = ExecutionStatus::Skipped;
                 execution.reason = Some("an earlier execution was still running".to_owned());
             }
+            ClaimAnswer::Claimed { tries: 1 } if is_too_late(definition, occurrence, now) => {
+                execution.status = ExecutionStatus::Missed;
+                execution.reason = Some("it came later than the schedule allows".to_owned());
+            }
             ClaimAnswer::Claimed { tries: 1 } => {
-                return self.call(definition, execution, ask.lease_until).await.map(|()| None);
+                return self.call(definition, execution, app, ask.lease_until).await.map(|()| None);
             }
             // Whoever held it before may have left the record, and lacked only the count.
             taken_over => {
@@ -101,7 +108,7 @@ impl Engine {
                     return Ok(None);
                 }
                 if taken_over != ClaimAnswer::ClaimedToAbandon {
-                    return self.call(definition, execution, ask.lease_until).await.map(|()| None);
+                    return self.call(definition, execution, app, ask.lease_until).await.map(|()| None);
                 }
                 execution.status = ExecutionStatus::Failed;
                 execution.reason = Some("abandoned: every claim of it lapsed without an outcome".to_owned());
@@ -115,9 +122,10 @@ impl Engine {
         &self,
         definition: &Arc<Definition>,
         mut execution: Execution,
+        app: Option<Arc<App>>,
         lease_until: Timestamp,
     ) -> Result<(), Error> {
-        let verdict = self.attempt_call(definition, &mut execution).await?;
+        let verdict = self.attempt_call(definition, &mut execution, app).await;
         self.close(definition, execution, lease_until).await?;
         if verdict == Verdict::Gone {
             self.end_gone(definition).await?;
@@ -130,11 +138,12 @@ impl Engine {
         &self,
         definition: &Definition,
         execution: &mut Execution,
-    ) -> Result<Verdict, Error> {
-        let Some(app) = self.apps.app(&definition.app).await? else {
+        app: Option<Arc<App>>,
+    ) -> Verdict {
+        let Some(app) = app else {
             execution.status = ExecutionStatus::Failed;
             execution.reason = Some("the app is gone".to_owned());
-            return Ok(Verdict::Failed);
+            return Verdict::Failed;
         };
         let outcome = self.caller.call(compose(definition, execution, app, &self.links)).await;
         let attempts = execution.attempts_in_round() + 1;
@@ -152,20 +161,31 @@ impl Engine {
                 ExecutionStatus::Waiting
             }
         };
-        Ok(verdict)
+        verdict
     }
 
-    /// Records and counts a claimed occurrence. An outcome is never given up while its claim holds: it exists
-    /// nowhere else.
+    /// Records and counts a claimed occurrence.
     async fn close(
         &self,
         definition: &Arc<Definition>,
         execution: Execution,
         lease_until: Timestamp,
     ) -> Result<(), Error> {
+        self.until_lease_ends(lease_until, || self.close_once(definition, &execution)).await
+    }
+
+    /// An outcome is never given up while its claim holds: it exists nowhere else.
+    pub(super) async fn until_lease_ends<F>(
+        &self,
+        lease_until: Timestamp,
+        mut write: impl FnMut() -> F,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
         let mut pause = Span::from_millis(50);
         loop {
-            match self.close_once(definition, &execution).await {
+            match write().await {
                 Err(Error::Store(StoreError::Unavailable(_) | StoreError::Full(_)))
                     if self.now().plus(pause) < lease_until =>
                 {
@@ -200,7 +220,7 @@ impl Engine {
         let last_status = execution.last_status();
         let write = CloseWrite { execution: execution.clone(), closing, last_status, now, tell_end };
         let closed = self.states.close(write).await?;
-        self.after_close(definition, execution, closed).await
+        self.after_close(definition, execution, closed, tell_end).await
     }
 
     pub(super) async fn after_close(
@@ -208,6 +228,7 @@ impl Engine {
         definition: &Definition,
         execution: &Execution,
         closed: Closed,
+        tell_end: bool,
     ) -> Result<(), Error> {
         if closed.applied && execution.status.is_final() {
             self.observer.ended(execution);
@@ -217,7 +238,15 @@ impl Engine {
                 .send(vec![Delayed { at, message: Message::Attempt { execution: execution.id } }])
                 .await?;
         }
-        if closed.finished { self.finished(definition.id).await } else { Ok(()) }
+        match closed.finished {
+            true if tell_end => self.finished(definition.id).await,
+            // Nobody is to be told: it need not be read again.
+            true => {
+                self.clear_wake(definition.id).await;
+                Ok(())
+            }
+            false => Ok(()),
+        }
     }
 
     pub(super) async fn has_listeners(&self, definition: &Definition) -> Result<bool, Error> {
@@ -232,4 +261,10 @@ impl Engine {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Planned in time, and so long on the way that it must not fire any more.
+fn is_too_late(definition: &Definition, occurrence: Occurrence, now: Timestamp) -> bool {
+    let effective = occurrence.at.plus(spread_of(definition.id, definition.policy.spread));
+    now.since(effective) > definition.policy.max_lateness()
 }

@@ -34,9 +34,7 @@ impl Engine {
         let change = Change::Cancel { because };
         let managed = self.change(app, id, self.now(), |_, _| Ok((change.clone(), None))).await?;
         self.clear_wake(id).await;
-        if managed.schedule.state.untold {
-            self.tell_end(&managed.schedule).await?;
-        }
+        self.tell_end_soon(&managed.schedule).await;
         Ok(managed)
     }
 
@@ -56,7 +54,7 @@ impl Engine {
             Ok((Change::Resume, moved.then_some(definition)))
         };
         let managed = self.change(app, id, self.now(), resumed).await?;
-        self.wake_soon(&managed.schedule).await?;
+        self.wake_soon(&managed.schedule).await;
         Ok(managed)
     }
 
@@ -74,7 +72,9 @@ impl Engine {
     {
         let edited = |current: &Schedule, now: Timestamp| {
             let mut definition = edit(current)?;
-            let rebase = definition.trigger != current.definition.trigger;
+            let zoned = matches!(definition.trigger, Trigger::Cron(_) | Trigger::Periodical(_));
+            let rebase = definition.trigger != current.definition.trigger
+                || zoned && definition.policy.dst != current.definition.policy.dst;
             if rebase {
                 // Where only the rate changed, it counts from the last start; a new beginning is kept as given.
                 definition.trigger = match (&definition.trigger, &current.definition.trigger) {
@@ -93,7 +93,7 @@ impl Engine {
             Ok((change, Some(definition)))
         };
         let managed = self.change(&app.key, id, received_at, edited).await?;
-        self.wake_soon(&managed.schedule).await?;
+        self.wake_soon(&managed.schedule).await;
         Ok(managed)
     }
 
@@ -103,6 +103,7 @@ impl Engine {
         F: Fn(&Schedule, Timestamp) -> Result<(Change, Option<Definition>), Error> + Send + Sync,
     {
         for _ in 0..TRIES {
+            let listeners = self.listeners.listeners(app).await?;
             let current = self.owned(app, id).await?;
             let (change, definition) = make(&current, now)?;
             // What cannot be is refused before anything is held back for it.
@@ -110,7 +111,6 @@ impl Engine {
             if let Changed::Refused(refused) = current.state.clone().change(&change, token, now) {
                 return Err(refused.into());
             }
-            let listeners = self.listeners.listeners(app).await?;
             let write = ChangeWrite {
                 id,
                 if_revision: current.state.revision,
@@ -139,20 +139,26 @@ impl Engine {
         schedule.filter(|schedule| schedule.definition.app == *app).ok_or(Error::NotFound("schedule"))
     }
 
-    async fn wake_soon(&self, schedule: &Schedule) -> Result<(), Error> {
+    async fn wake_soon(&self, schedule: &Schedule) {
         let Schedule { definition, state } = schedule;
-        if state.untold {
-            self.tell_end(schedule).await?;
-        }
-        if state.status.runs()
-            && let Err(error) = self.wakes.set(definition.id, state.generation, self.now()).await
-        {
+        if !state.status.runs() {
+            self.clear_wake(definition.id).await;
+        } else if let Err(error) = self.wakes.set(definition.id, state.generation, self.now()).await {
             self.observer.trouble("a changed schedule's wake could not be set", &error);
         }
-        Ok(())
+        self.tell_end_soon(schedule).await;
     }
 
-    async fn clear_wake(&self, id: ScheduleId) {
+    /// After a change that was made: what goes wrong now is no failure of the change, and not forgotten.
+    async fn tell_end_soon(&self, schedule: &Schedule) {
+        if schedule.state.untold
+            && let Err(Error::Store(error)) = self.tell_end(schedule).await
+        {
+            self.observer.trouble("a schedule's end could not be told yet", &error);
+        }
+    }
+
+    pub(super) async fn clear_wake(&self, id: ScheduleId) {
         if let Err(error) = self.wakes.clear(id).await {
             self.observer.trouble("an ended schedule's wake could not be removed", &error);
         }

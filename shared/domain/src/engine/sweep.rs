@@ -1,7 +1,11 @@
 //! The net under everything: whatever is overdue is woken again. Nothing depends on a message arriving.
 
 use super::{Engine, Error};
-use crate::message::{Delayed, Message};
+use crate::{
+    ids::ScheduleId,
+    message::{Delayed, Message},
+    time::{Span, Timestamp},
+};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -19,15 +23,17 @@ impl Engine {
         let mut messages = Vec::new();
         let mut swept = Swept::default();
         for id in self.schedules.overdue(now, limit).await? {
-            let Some(schedule) = self.schedules.load(id).await? else {
-                continue;
-            };
-            if schedule.state.untold {
-                self.tell_end(&schedule).await?;
-            } else if self.schedules.look_later(id, grace, now).await? {
-                let generation = schedule.state.generation;
-                messages.push(Delayed { at: now, message: Message::Wake { id, generation } });
-                swept.schedules += 1;
+            match self.look_at(id, grace, now).await {
+                Ok(None) => {}
+                Ok(Some(wake)) => {
+                    messages.push(Delayed { at: now, message: wake });
+                    swept.schedules += 1;
+                }
+                // One that cannot be read must not hide all the others.
+                Err(Error::Store(error)) => {
+                    self.observer.trouble("an overdue schedule could not be woken", &error)
+                }
+                Err(error) => return Err(error),
             }
         }
         let overdue = now.minus(self.settings.reach.grace);
@@ -39,5 +45,18 @@ impl Engine {
             self.queue.send(messages).await?;
         }
         Ok(swept)
+    }
+
+    async fn look_at(&self, id: ScheduleId, grace: Span, now: Timestamp) -> Result<Option<Message>, Error> {
+        let Some(schedule) = self.schedules.load(id).await? else {
+            return Ok(None);
+        };
+        if schedule.state.untold {
+            self.tell_end(&schedule).await?;
+            return Ok(None);
+        }
+        let generation = schedule.state.generation;
+        let moved = self.schedules.look_later(id, grace, now).await?;
+        Ok(moved.then_some(Message::Wake { id, generation }))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     plan::{self, Occurrence, Plan, PlanWrite},
     ports::Schedule,
     state::Closed,
-    time::Span,
+    time::{Span, Timestamp},
 };
 use std::sync::Arc;
 
@@ -44,21 +44,38 @@ impl Engine {
             None => Ok(()),
             Some(Closed { finished: true, .. }) => self.finished(id).await,
             Some(_) => {
-                if let Some(at) = next_wake
-                    && let Err(error) = self.wakes.set(id, generation, at).await
-                {
-                    self.observer.trouble("a schedule's next wake could not be set", &error);
+                if let Some(at) = next_wake {
+                    self.set_wake(id, generation, at).await;
                 }
                 Ok(())
             }
         }
     }
 
+    async fn set_wake(&self, id: ScheduleId, generation: u32, at: Timestamp) {
+        let set = async {
+            self.wakes.set(id, generation, at).await?;
+            // A far one outlives its message: whoever changed the schedule meanwhile has not seen it.
+            let far = at > self.now().plus(self.settings.reach.window);
+            if far {
+                match self.schedules.load(id).await?.map(|schedule| schedule.state) {
+                    Some(state) if state.status.runs() && state.generation == generation => {}
+                    Some(state) if state.status.runs() => {
+                        self.wakes.set(id, state.generation, self.now()).await?;
+                    }
+                    _ => self.wakes.clear(id).await?,
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = set.await {
+            self.observer.trouble("a schedule's next wake could not be set", &error);
+        }
+    }
+
     /// After a write that finished the schedule: listeners are told, its wake is removed.
     pub(super) async fn finished(&self, id: ScheduleId) -> Result<(), Error> {
-        if let Err(error) = self.wakes.clear(id).await {
-            self.observer.trouble("a finished schedule's wake could not be removed", &error);
-        }
+        self.clear_wake(id).await;
         match self.schedules.load(id).await? {
             Some(schedule) if schedule.state.untold => self.tell_end(&schedule).await,
             _ => Ok(()),
