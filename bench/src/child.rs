@@ -60,16 +60,18 @@ pub async fn play(role: Role) -> anyhow::Result<()> {
 
 async fn start(data: &Path) -> anyhow::Result<Service> {
     let (key, secret) = CREDENTIALS;
-    let mut options = ServiceOptions::new(data);
+    let mut options = ServiceOptions::new(data, "127.0.0.1:0");
     options.allow_private_targets = true;
-    options.credentials = Some((key.parse().context("the bench's app key")?, secret.to_owned()));
-    Service::start(options).await
+    let prepared = Service::prepare(options).await?;
+    let world = &prepared.world;
+    world.engine.ensure_app(key.parse()?, secret, &*world.vault).await?;
+    Ok(prepared.run()?)
 }
 
 async fn serve(data: &Path) -> anyhow::Result<()> {
     let begun = moment::micros();
     let service = start(data).await?;
-    println!("ready {} {}", service.address(), (moment::micros() - begun) / 1000);
+    println!("ready {} {}", service.address, (moment::micros() - begun) / 1000);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(_)) = lines.next_line().await {}
     service.stop().await;
@@ -78,7 +80,7 @@ async fn serve(data: &Path) -> anyhow::Result<()> {
 
 async fn preload(data: &Path, schedules: u64) -> anyhow::Result<()> {
     let service = start(data).await?;
-    let engine = service.engine().clone();
+    let engine = service.engine.clone();
     let app = engine.apps.app(&CREDENTIALS.0.parse()?).await?.context("the bench's app")?;
     // Far ahead, and no two at one instant.
     let first = engine.now().millis() + 30 * 24 * 3_600_000;

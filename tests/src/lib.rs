@@ -1,1 +1,9 @@
-//! Under construction.
+//! The harness of Rondo's tests: the world in memory, faults, a simulation of the whole engine, and the
+//! contract that every adapter of the ports has to keep.
+
+pub mod api_world;
+pub mod faults;
+pub mod memory;
+pub mod receiver;
+pub mod serve;
+pub mod simulation;

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod headers;
 pub mod resolver;
 mod retry_after;
+mod rules;
 pub mod sealing;
 pub mod signature;
 mod signing_keys;
