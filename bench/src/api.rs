@@ -25,7 +25,11 @@ impl Connection {
         tokio::spawn(connection);
         let (key, secret) = CREDENTIALS;
         let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{key}:{secret}"));
-        Ok(Connection { sender, authority: authority.to_owned(), authorization: format!("Basic {credentials}") })
+        Ok(Connection {
+            sender,
+            authority: authority.to_owned(),
+            authorization: format!("Basic {credentials}"),
+        })
     }
 
     pub async fn send(&mut self, method: &str, path: &str, body: Bytes) -> anyhow::Result<(u16, Bytes)> {
@@ -36,6 +40,7 @@ impl Connection {
             .header("authorization", &self.authorization)
             .header("content-type", "application/json")
             .body(Full::new(body))?;
+        self.sender.ready().await?;
         let answer = self.sender.send_request(request).await?;
         let status = answer.status().as_u16();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
@@ -69,10 +74,10 @@ pub async fn register(authority: &str, schedules: Vec<Value>) -> anyhow::Result<
         async move {
             let mut connection = Connection::open(authority).await?;
             for batch in mine {
-                let body = Bytes::from(Value::from(batch).to_string());
+                let body = Bytes::from(json!({"schedules": batch}).to_string());
                 let (status, answer) = connection.send("POST", "/v1/schedules/batch", body).await?;
                 let text = String::from_utf8_lossy(&answer);
-                if !(200..300).contains(&status) || text.contains("\"code\"") {
+                if !(200..300).contains(&status) || text.contains("\"problem\"") {
                     bail!("a batch was answered {status}: {}", text.chars().take(500).collect::<String>());
                 }
             }

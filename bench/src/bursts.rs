@@ -45,11 +45,17 @@ pub async fn throughput(options: Throughput) -> anyhow::Result<()> {
     let cpu = service.cpu()? - cpu_before;
     service.stop().await?;
     let control = control_rate(&sink, options.calls, options.concurrency).await?;
-    report::print("throughput", "callbacks/s", drained.rate, control, json!({
-        "missing": drained.missing, "doubled": drained.doubled, "early": drained.early,
-        "cpu_s_per_1000_with_creation": report::rounded(cpu / options.calls as f64 * 1000.0),
-        "settings": {"calls": options.calls, "concurrency": options.concurrency},
-    }));
+    report::print(
+        "throughput",
+        "callbacks/s",
+        drained.rate,
+        control,
+        json!({
+            "missing": drained.missing, "doubled": drained.doubled, "early": drained.early,
+            "cpu_s_per_1000_with_creation": report::rounded(cpu / options.calls as f64 * 1000.0),
+            "settings": {"calls": options.calls, "concurrency": options.concurrency},
+        }),
+    );
     Ok(())
 }
 
@@ -62,11 +68,17 @@ pub async fn burst(options: Burst) -> anyhow::Result<()> {
     let burst = drain(&service, &sink, options.schedules, 0).await?;
     service.stop().await?;
     let ideal = options.schedules as f64 / steady.rate;
-    report::print("burst", "s", burst.seconds, ideal, json!({
-        "missing": burst.missing, "doubled": burst.doubled, "early": burst.early,
-        "lateness": burst.lateness, "throughput": report::rounded(steady.rate),
-        "settings": {"schedules": options.schedules, "calls": options.calls},
-    }));
+    report::print(
+        "burst",
+        "s",
+        burst.seconds,
+        ideal,
+        json!({
+            "missing": burst.missing, "doubled": burst.doubled, "early": burst.early,
+            "lateness": burst.lateness, "throughput": report::rounded(steady.rate),
+            "settings": {"schedules": options.schedules, "calls": options.calls},
+        }),
+    );
     Ok(())
 }
 
@@ -111,7 +123,7 @@ async fn drain(service: &Running, sink: &Sink, calls: usize, spread: i64) -> any
 /// How many executions the service has recorded as over: durable, as it counts none before its commit.
 async fn recorded(connection: &mut Connection) -> anyhow::Result<u64> {
     let statistics = connection.get("/v1/stats").await?;
-    let count = |name: &str| statistics[name].as_u64().unwrap_or(0);
+    let count = |name: &str| statistics["executions"][name].as_u64().unwrap_or(0);
     Ok(count("succeeded") + count("failed") + count("missed") + count("skipped"))
 }
 

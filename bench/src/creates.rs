@@ -31,14 +31,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let answering = Running::start(&["answer-child"]).await?;
     let (answers, _) = load(&answering.said[0], &options).await?;
     answering.stop().await?;
-    report::print("creates", "creates/s", creates, syncs, json!({
-        "control_is": "fdatasync/s of this disk",
-        "answering_without_storing": report::rounded(answers),
-        "ratio_to_answering": report::rounded(creates / answers),
-        "percentiles": report::percentiles(&latencies),
-        "resident_mb": resident,
-        "settings": {"connections": options.connections, "seconds": options.seconds},
-    }));
+    report::print(
+        "creates",
+        "creates/s",
+        creates,
+        syncs,
+        json!({
+            "control_is": "fdatasync/s of this disk",
+            "answering_without_storing": report::rounded(answers),
+            "ratio_to_answering": report::rounded(creates / answers),
+            "percentiles": report::percentiles(&latencies),
+            "resident_mb": resident,
+            "settings": {"connections": options.connections, "seconds": options.seconds},
+        }),
+    );
     Ok(())
 }
 

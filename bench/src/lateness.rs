@@ -43,7 +43,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let calls = (options.rate * options.seconds) as usize;
     let first = moment::millis() + 8_000 + (calls as f64 / 4.0) as i64;
     let due = |number: usize| first + (number as f64 / options.rate * 1000.0) as i64;
-    api::register(&service.said[0], (0..calls).map(|number| api::once(&sink.url(), due(number))).collect()).await?;
+    api::register(&service.said[0], (0..calls).map(|number| api::once(&sink.url(), due(number))).collect())
+        .await?;
     let spare = first - moment::millis();
     anyhow::ensure!(spare > 3_000, "registering took too long: {spare} ms left before the first is due");
     let cpu_before = service.cpu()?;
@@ -54,19 +55,26 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     service.stop().await?;
 
     let (rate, number) = (options.rate.to_string(), calls.to_string());
-    let arguments = ["timers-child", "--url", &sink.url(), "--calls", &number, "--rate", &rate, "--concurrency", "256"];
+    let arguments =
+        ["timers-child", "--url", &sink.url(), "--calls", &number, "--rate", &rate, "--concurrency", "256"];
     let mut timers = Running::start(&arguments).await?;
     timers.line().await?;
     let control = judge(&sink.take(), calls);
 
     let (ours, theirs) = (report::percentiles(&rondo.lateness), report::percentiles(&control.lateness));
     let p99 = |of: &serde_json::Value| of["p99"].as_f64().unwrap_or(f64::NAN);
-    report::print("lateness", "ms (p99)", p99(&ours), p99(&theirs), json!({
-        "percentiles": ours, "control_percentiles": theirs,
-        "early": rondo.early, "missing": rondo.missing, "doubled": rondo.doubled,
-        "startup_ms": startup, "resident_mb_at_start": resident_at_start, "resident_mb": resident,
-        "cpu_s_per_1000": report::rounded(cpu / calls as f64 * 1000.0),
-        "settings": {"rate": options.rate, "seconds": options.seconds, "pending": options.pending},
-    }));
+    report::print(
+        "lateness",
+        "ms (p99)",
+        p99(&ours),
+        p99(&theirs),
+        json!({
+            "percentiles": ours, "control_percentiles": theirs,
+            "early": rondo.early, "missing": rondo.missing, "doubled": rondo.doubled,
+            "startup_ms": startup, "resident_mb_at_start": resident_at_start, "resident_mb": resident,
+            "cpu_s_per_1000": report::rounded(cpu / calls as f64 * 1000.0),
+            "settings": {"rate": options.rate, "seconds": options.seconds, "pending": options.pending},
+        }),
+    );
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Lateness or latency in ms, from microseconds.
 pub fn percentiles(micros: &[i64]) -> Value {
-    let mut histogram = match Histogram::<u64>::new(3) {
+    let mut histogram = match Histogram::<u64>::new_with_bounds(1, 600_000_000, 3) {
         Ok(histogram) => histogram,
         Err(_) => return Value::Null,
     };

@@ -58,7 +58,8 @@ impl Sink {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
         let at = moment::micros();
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let due = header("rondo-due-at").and_then(Timestamp::parse_rfc3339).map_or(0, |due| due.millis() * 1000);
+        let due =
+            header("rondo-due-at").and_then(Timestamp::parse_rfc3339).map_or(0, |due| due.millis() * 1000);
         let mut hasher = DefaultHasher::new();
         header("webhook-id").hash(&mut hasher);
         let arrival = Arrival { id: hasher.finish(), due, at };

@@ -47,12 +47,7 @@ pub struct AdminSocket {
 
 impl AdminSocket {
     /// The caller holds the folder's lock: a socket that lies there is a dead process's.
-    pub fn start(
-        path: &Path,
-        engine: Engine,
-        vault: Arc<dyn Vault>,
-        url: String,
-    ) -> io::Result<AdminSocket> {
+    pub fn start(path: &Path, engine: Engine, vault: Arc<dyn Vault>, url: String) -> io::Result<AdminSocket> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

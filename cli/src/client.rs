@@ -81,8 +81,7 @@ impl Client {
     ) -> Result<Value> {
         let url = self.base.join(path).when(|| format!("cannot ask for {path}"))?;
         let is_patch = method == Method::PATCH;
-        let mut request =
-            self.http.request(method, url).header(header::AUTHORIZATION, &self.authorization);
+        let mut request = self.http.request(method, url).header(header::AUTHORIZATION, &self.authorization);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -255,7 +254,8 @@ mod tests {
 
     #[test]
     fn the_contracts_errors_are_understood_too() {
-        let answer = json!({"error": {"code": 400, "message": "Value Error", "details": "comment is required"}});
+        let answer =
+            json!({"error": {"code": 400, "message": "Value Error", "details": "comment is required"}});
         assert_eq!(problem(StatusCode::BAD_REQUEST, &answer).to_string(), "error: comment is required");
     }
 

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn reads_from_what_happened_to_what_would_help() {
-        let failure = Failure::new("the schedule was refused").with("--interval: must be longer").hint("try 1s");
+        let failure =
+            Failure::new("the schedule was refused").with("--interval: must be longer").hint("try 1s");
         assert_eq!(
             failure.to_string(),
             "error: the schedule was refused\n  --interval: must be longer\nhint: try 1s"

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod data_folder;
 pub mod failure;
 pub mod logs;
+pub mod metrics_page;
 pub mod output;
 pub mod private_file;
 pub mod profile;

@@ -49,7 +49,7 @@ enum Command {
     /// Change a schedule
     Update(Box<update::Update>),
     /// Show when a trigger would be due
-    Preview(preview::Preview),
+    Preview(Box<preview::Preview>),
     /// Comment on an execution
     Comment(comment::Comment),
     /// Deliver an execution once more

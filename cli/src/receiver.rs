@@ -179,7 +179,8 @@ mod tests {
         let other = SigningSecret::from_bytes(&[2; 32]).unwrap();
         let now = Timestamp::from_millis(1_001_000);
         let signed = headers(&secret.sign("id", 1000, b"body"));
-        let check = |secrets: Vec<_>, headers: &HeaderMap, body: &[u8]| desk(secrets).check(headers, body, now);
+        let check =
+            |secrets: Vec<_>, headers: &HeaderMap, body: &[u8]| desk(secrets).check(headers, body, now);
         assert_eq!(check(vec![other.clone(), secret.clone()], &signed, b"body"), Signature::Verified);
         assert!(matches!(check(vec![other], &signed, b"body"), Signature::Rejected(_)));
         assert!(matches!(check(vec![secret.clone()], &signed, b"bod"), Signature::Rejected(_)));

@@ -272,7 +272,10 @@ mod tests {
     #[tokio::test]
     async fn who_dawdles_with_the_head_or_the_body_is_let_go() {
         let server = start(limits()).await;
-        assert!(talk(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.ends_with("hello"), "kept alive, then let go");
+        assert!(
+            talk(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.ends_with("hello"),
+            "kept alive, then let go"
+        );
         assert!(!talk(server.address, "GET / HTTP/1.1\r\nho").await.contains("hello"));
         let dawdling = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab";
         assert!(talk(server.address, dawdling).await.contains("none"));
@@ -299,7 +302,8 @@ mod tests {
     async fn a_stop_finishes_what_runs_and_accepts_no_more() {
         let server = start(limits()).await;
         let address = server.address;
-        let running = tokio::spawn(async move { talk(address, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await });
+        let running =
+            tokio::spawn(async move { talk(address, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await });
         sleep(Duration::from_millis(100)).await;
         server.stop().await;
         assert!(running.await.unwrap().ends_with("done"));

@@ -4,6 +4,7 @@
 use crate::{
     admin_socket::AdminSocket,
     data_folder::{DataFolder, DataFolderError},
+    metrics_page,
     server::{ListenError, Server, ServerLimits, listen, url_of},
 };
 use rondo_domain::{callback::Links, engine::Engine, ports::Clock, time::Span};
@@ -21,6 +22,8 @@ pub struct ServiceOptions {
     pub data: PathBuf,
     /// `HOST:PORT`; port 0 takes a free one.
     pub listen: String,
+    /// Where `/metrics` is served, without credentials; none: nowhere.
+    pub metrics_listen: Option<String>,
     /// The base of the links in callbacks; none: `http://` and the address it listens on.
     pub public_url: Option<String>,
     pub allow_private_targets: bool,
@@ -40,6 +43,7 @@ impl ServiceOptions {
         ServiceOptions {
             data: data.into(),
             listen: listen.into(),
+            metrics_listen: None,
             public_url: None,
             allow_private_targets: false,
             minimum_interval: api.minimum_interval,
@@ -126,6 +130,7 @@ pub struct Prepared {
     pub world: World,
     pub address: SocketAddr,
     listener: TcpListener,
+    metrics_listener: Option<TcpListener>,
     options: ServiceOptions,
 }
 
@@ -137,6 +142,7 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     pub vault: Arc<SealingKey>,
     server: Server,
+    metrics_page: Option<Server>,
     driver: JoinHandle<Stopped>,
     stop_driver: oneshot::Sender<()>,
     admin: Option<AdminSocket>,
@@ -147,9 +153,13 @@ impl Service {
     pub async fn prepare(options: ServiceOptions) -> Result<Prepared, StartError> {
         let listener = listen(&options.listen).await?;
         let address = listener.local_addr()?;
+        let metrics_listener = match &options.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let public_url = options.public_url.clone().unwrap_or_else(|| url_of(address));
         let world = World::open(&options, &public_url)?;
-        Ok(Prepared { world, address, listener, options })
+        Ok(Prepared { world, address, listener, metrics_listener, options })
     }
 
     pub async fn start(options: ServiceOptions) -> Result<Service, StartError> {
@@ -161,12 +171,22 @@ impl Service {
         self.server.url()
     }
 
+    /// Where `/metrics` is served, if it is.
+    pub fn metrics_url(&self) -> Option<String> {
+        self.metrics_page.as_ref().map(|server| format!("{}/metrics", server.url()))
+    }
+
     /// Accepts no more requests, finishes what is answered and called just now or leaves it for the next start,
     /// and closes the folder. Takes no longer than the server's and the driver's drain, which pass at once.
     pub async fn stop(self) -> Stopped {
         drop(self.admin);
         let _ = self.stop_driver.send(());
-        let ((), stopped) = tokio::join!(self.server.stop(), self.driver);
+        let metrics_page = async {
+            if let Some(server) = self.metrics_page {
+                server.stop().await;
+            }
+        };
+        let ((), (), stopped) = tokio::join!(self.server.stop(), metrics_page, self.driver);
         self.store.close().await;
         // A panic there has been reported; nothing that was acknowledged is lost.
         stopped.unwrap_or(Stopped { unfinished: 0 })
@@ -175,7 +195,7 @@ impl Service {
 
 impl Prepared {
     pub fn run(self) -> Result<Service, StartError> {
-        let Prepared { world, address, listener, options } = self;
+        let Prepared { world, address, listener, metrics_listener, options } = self;
         let World { folder, engine, store, metrics, vault, policy } = world;
         let settings = ApiSettings {
             minimum_interval: options.minimum_interval,
@@ -199,6 +219,21 @@ impl Prepared {
             let _ = stopping.await;
         }));
         let server = Server::start(listener, router(api), options.server)?;
-        Ok(Service { address, engine, store, metrics, vault, server, driver, stop_driver, admin })
+        let metrics_page = metrics_listener.map(|listener| {
+            Server::start(listener, metrics_page::router(metrics.clone(), store.clone()), options.server)
+        });
+        let metrics_page = metrics_page.transpose()?;
+        Ok(Service {
+            address,
+            engine,
+            store,
+            metrics,
+            vault,
+            server,
+            metrics_page,
+            driver,
+            stop_driver,
+            admin,
+        })
     }
 }

@@ -4,6 +4,7 @@
 pub mod api_world;
 pub mod faults;
 pub mod memory;
+pub mod port_suite;
 pub mod receiver;
 pub mod serve;
 pub mod simulation;

@@ -15,7 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Key and secret of the app that [`Serve::start`] makes sure of.
@@ -101,18 +101,34 @@ impl Serve {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Waits until it has said this on stderr, which is read beside stdout and so may come a moment later.
+    pub async fn says(&self, text: &str) -> anyhow::Result<()> {
+        for _ in 0..500 {
+            if self.said().contains(text) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        bail!("it has not said {text:?}, but:\n{}", self.said())
+    }
+
     /// `kill -9`: no farewell of any kind.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 
     /// SIGTERM; fails unless it ends with 0 within 10 s.
-    pub async fn terminate(mut self) -> anyhow::Result<()> {
-        self.signal("TERM").await?;
-        let ended: ExitStatus = timeout(STOP_WITHIN, self.child.wait())
-            .await
-            .with_context(|| format!("still running {STOP_WITHIN:?} after SIGTERM:\n{}", self.said()))??;
-        ensure!(ended.success(), "ended with {ended} after SIGTERM:\n{}", self.said());
+    pub async fn terminate(self) -> anyhow::Result<()> {
+        self.end_by("TERM").await
+    }
+
+    /// The same by any signal that asks for an end.
+    pub async fn end_by(mut self, signal: &str) -> anyhow::Result<()> {
+        self.signal(signal).await?;
+        let ended: ExitStatus = timeout(STOP_WITHIN, self.child.wait()).await.with_context(|| {
+            format!("still running {STOP_WITHIN:?} after SIG{signal}:\n{}", self.said())
+        })??;
+        ensure!(ended.success(), "ended with {ended} after SIG{signal}:\n{}", self.said());
         Ok(())
     }
 

@@ -96,7 +96,7 @@ async fn nothing_acknowledged_is_lost_to_kill_nine() -> anyhow::Result<()> {
         }
         ensure!(schedule["counts"]["done"] == json!(occurrences), "{id}: counted wrong: {schedule}");
         let records = client.all_executions(id).await?;
-        let mut numbers: Vec<u64> = records.iter().filter_map(|record| record["number"].as_u64()).collect();
+        let mut numbers: Vec<u64> = records.iter().filter_map(|record| record["occurrence"].as_u64()).collect();
         numbers.sort_unstable();
         ensure!(numbers == (1..=u64::from(*occurrences)).collect::<Vec<_>>(), "{id}: records of {numbers:?}");
         ensure!(

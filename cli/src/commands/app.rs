@@ -102,8 +102,10 @@ impl Action {
             }
             Action::Remove { key, yes: true } => AdminRequest::Remove { key: key.clone() },
             Action::Remove { key, yes: false } => {
-                return Err(Failure::new(format!("removing app {key} removes all its schedules and records"))
-                    .hint("if that is what you want, say --yes"));
+                return Err(Failure::new(format!(
+                    "removing app {key} removes all its schedules and records"
+                ))
+                .hint("if that is what you want, say --yes"));
             }
         })
     }

@@ -132,12 +132,8 @@ async fn final_record(client: &Client, id: String) -> Result<Value> {
 }
 
 fn show_record(record: &Value) -> Result<()> {
-    let shown: Vec<(&str, String)> = record
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.as_str(), cell(value)))
-        .collect();
+    let shown: Vec<(&str, String)> =
+        record.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), cell(value))).collect();
     print(&format!("\nthe request's record:\n{}\n", fields(Lines::None, shown)))
 }
 
@@ -160,7 +156,10 @@ fn judge(expected: u32, arrivals: &[Arrival], status: Option<&str>) -> Vec<Strin
         }
     };
     say("missing", (1..=expected).filter(|number| !times.contains_key(number)).collect());
-    say("arrived more than once", times.iter().filter(|(_, times)| **times > 1).map(|(number, _)| *number).collect());
+    say(
+        "arrived more than once",
+        times.iter().filter(|(_, times)| **times > 1).map(|(number, _)| *number).collect(),
+    );
     say("never asked for", times.keys().copied().filter(|number| !(1..=expected).contains(number)).collect());
     say("out of order", numbers.windows(2).filter(|pair| pair[0] > pair[1]).map(|pair| pair[1]).collect());
     let unverified = arrivals.iter().filter(|arrival| arrival.signature != Signature::Verified);
@@ -261,9 +260,6 @@ mod tests {
 
     #[test]
     fn a_line_shows_number_lateness_and_signature() {
-        assert_eq!(
-            line(&arrivals(&[3])[0]),
-            "00:00:00.002  callback  3    2 ms late  signature verified\n"
-        );
+        assert_eq!(line(&arrivals(&[3])[0]), "00:00:00.002  callback  3    2 ms late  signature verified\n");
     }
 }

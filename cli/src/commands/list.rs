@@ -33,7 +33,8 @@ pub struct List {
 fn status(text: &str) -> Result<Status, String> {
     let native = Status::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text));
     native.or_else(|| contract::parse_status(text)).ok_or_else(|| {
-        let words = Status::ALL.map(|status| format!("{} ({})", status.as_str(), contract::status_name(status)));
+        let words =
+            Status::ALL.map(|status| format!("{} ({})", status.as_str(), contract::status_name(status)));
         format!("must be one of {}", words.join(", "))
     })
 }

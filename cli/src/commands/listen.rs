@@ -76,7 +76,9 @@ impl Listen {
         receiver.server.stop().await;
         match rejected {
             0 => Ok(()),
-            _ => Err(Failure::new(format!("{rejected} of {seen} callbacks were not signed as they should be"))),
+            _ => {
+                Err(Failure::new(format!("{rejected} of {seen} callbacks were not signed as they should be")))
+            }
         }
     }
 

@@ -32,7 +32,13 @@ pub struct TargetArgs {
     #[arg(short = 'u', long, visible_alias = "url", value_name = "URL", help_heading = "What is called")]
     pub return_url: Option<String>,
     /// GET, POST, PUT, PATCH or DELETE [default: POST]
-    #[arg(short = 'm', long, visible_alias = "method", value_name = "METHOD", help_heading = "What is called")]
+    #[arg(
+        short = 'm',
+        long,
+        visible_alias = "method",
+        value_name = "METHOD",
+        help_heading = "What is called"
+    )]
     pub callback_method: Option<String>,
     /// Sent within the recurring-callback object (number, ids, links); @FILE and @- (stdin) read it
     #[arg(short, long, value_name = "TEXT", conflicts_with = "body", help_heading = "What is called")]

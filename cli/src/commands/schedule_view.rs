@@ -42,7 +42,10 @@ pub fn whole(schedule: &Value, lines: Lines) -> String {
             ("skipped", count("skipped")),
             ("waiting", count("waiting")),
             ("running", count("running")),
-            ("in flight", Some(cell(&schedule["in_flight"])).filter(|count| count != "0").unwrap_or_default()),
+            (
+                "in flight",
+                Some(cell(&schedule["in_flight"])).filter(|count| count != "0").unwrap_or_default(),
+            ),
             ("last status", cell(&schedule["last_status"])),
             ("target", format!("{} {}", cell(&http["method"]), cell(&http["url"]))),
             ("headers", cell(&http["headers"])),

@@ -38,6 +38,9 @@ pub struct Serve {
     /// Allow targets on loopback and private addresses, for local work
     #[arg(long, env = "RONDO_ALLOW_PRIVATE_TARGETS", value_parser = FalseyValueParser::new())]
     allow_private_targets: bool,
+    /// Serve /metrics (Prometheus) here too, without credentials [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT", env = "RONDO_METRICS_LISTEN")]
+    metrics_listen: Option<String>,
     /// The shortest interval of the recurring-callback contract
     #[arg(long, value_name = "SPAN", env = "RONDO_MINIMUM_INTERVAL", value_parser = span, default_value = "300ms")]
     minimum_interval: String,
@@ -86,6 +89,9 @@ impl Serve {
         self.see_to_apps(&prepared).await?;
         let service = prepared.run().map_err(explained)?;
         output::print(&format!("listening on http://{}\n", service.address))?;
+        if let Some(url) = service.metrics_url() {
+            eprintln!("metrics at {url}");
+        }
         stop.wait().await;
         eprintln!("stopping");
         let stopped = tokio::select! {
@@ -100,6 +106,7 @@ impl Serve {
 
     fn options(&self, files: u64) -> Result<ServiceOptions> {
         let mut options = ServiceOptions::new(&self.data, &self.listen);
+        options.metrics_listen.clone_from(&self.metrics_listen);
         options.public_url.clone_from(&self.public_url);
         options.allow_private_targets = self.allow_private_targets;
         options.minimum_interval = parse_span(&self.minimum_interval)?;
@@ -163,8 +170,9 @@ fn explained(error: StartError) -> Failure {
     match &error {
         StartError::Listen(listen) if listen.is_taken() => failure(error)
             .hint("another process listens there: choose a port with --listen, or 0 for a free one"),
-        StartError::Open(OpenError::Held { .. }) => failure(error)
-            .hint("one process at a time: stop it, or choose another folder with --data"),
+        StartError::Open(OpenError::Held { .. }) => {
+            failure(error).hint("one process at a time: stop it, or choose another folder with --data")
+        }
         _ => failure(error),
     }
 }

@@ -43,7 +43,9 @@ impl Update {
             tags[key] = Value::Null;
         }
         if patch.is_empty() {
-            return Err(Failure::usage("nothing to change was given").hint("`rondo update --help` lists what can be"));
+            return Err(
+                Failure::usage("nothing to change was given").hint("`rondo update --help` lists what can be")
+            );
         }
         let updated = client.ask(Method::PATCH, &path, &[], Some(&Value::Object(patch))).await?;
         self.output.put(&updated, |lines| schedule_view::whole(&updated, lines))

@@ -9,7 +9,8 @@ async fn apps_are_made_listed_rotated_and_removed_while_serve_runs() -> anyhow::
     let desk = Desk::new()?;
     let serve = desk.serve(&[]).await?;
     assert_eq!(mode(&desk.path("data/admin.sock"))?, 0o600);
-    let made = desk.json(&["app", "create", "billing", "--data", "data", "--save-profile", "billing"]).await?;
+    let made =
+        desk.json(&["app", "create", "billing", "--data", "data", "--save-profile", "billing"]).await?;
     let key = made["key"].as_str().context("a key")?;
     assert!(made["signing_secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made}");
     assert_eq!(desk.profile("billing")?["host"], serve.url(), "the profile knows where serve listens");

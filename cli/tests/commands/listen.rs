@@ -33,9 +33,21 @@ async fn ended(mut child: Child) -> anyhow::Result<(Option<i32>, String)> {
 async fn callbacks_are_verified_with_the_profiles_secret_and_answered_as_told() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     let _serve = desk.serve(&["--allow-private-targets"]).await?;
-    let listen = ["listen", "--listen", "127.0.0.1:0", "--count", "2", "--json", "--status", "503", "--retry-after", "0"];
+    let listen = [
+        "listen",
+        "--listen",
+        "127.0.0.1:0",
+        "--count",
+        "2",
+        "--json",
+        "--status",
+        "503",
+        "--retry-after",
+        "0",
+    ];
     let (child, url) = listening(desk.command(&listen)).await?;
-    let added = desk.json(&["add", "--after", "0s", "-u", &url, "-p", "x", "--retry-initial", "100ms"]).await?;
+    let added =
+        desk.json(&["add", "--after", "0s", "-u", &url, "-p", "x", "--retry-initial", "100ms"]).await?;
     let (code, out) = ended(child).await?;
     assert_eq!(code, Some(0), "{out}");
     let lines: Vec<serde_json::Value> = out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;

@@ -4,19 +4,25 @@ use crate::{BINARY, Desk};
 use rondo::receiver::{Answer, Receiver};
 use rondo_tests::serve::{CREDENTIALS, Serve};
 use std::{path::Path, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn sigterm_and_sigint_end_it_with_0_within_ten_seconds() -> anyhow::Result<()> {
     let desk = Desk::new()?;
-    // `terminate` fails unless it ends with 0 within 10 s.
+    // Both fail unless it ends with 0 within 10 s.
     desk.serve(&[]).await?.terminate().await?;
+    desk.serve(&[]).await?.end_by("INT").await?;
 
     // Nor does a callback that nobody answers keep it.
     let silent = Answer { after: Duration::from_secs(60), ..Answer::default() };
     let mut receiver = Receiver::start("127.0.0.1:0", Vec::new(), silent).await?;
     let serve = desk.serve(&["--allow-private-targets", "--force-profile"]).await?;
     let host = serve.url();
-    desk.json(&["add", "--after", "0s", "-u", &receiver.server.url(), "--timeout", "30s", "--host", &host]).await?;
+    desk.json(&["add", "--after", "0s", "-u", &receiver.server.url(), "--timeout", "30s", "--host", &host])
+        .await?;
     assert!(receiver.arrivals.recv().await.is_some());
     serve.terminate().await
 }
@@ -27,7 +33,11 @@ async fn a_held_folder_and_a_busy_port_are_told_apart() -> anyhow::Result<()> {
     let serve = desk.serve(&[]).await?;
     let held = desk.rondo(&["serve", "--listen", "127.0.0.1:0", "--data", "data"]).await?;
     assert_eq!((held.code, held.out.as_str()), (1, ""));
-    assert!(held.err.contains("is in use by another process") && held.err.contains("hint: one process at a time"), "{}", held.err);
+    assert!(
+        held.err.contains("is in use by another process") && held.err.contains("hint: one process at a time"),
+        "{}",
+        held.err
+    );
     let address = serve.url().replace("http://", "");
     let busy = desk.rondo(&["serve", "--listen", &address, "--data", "other"]).await?;
     assert_eq!(busy.code, 1);
@@ -86,4 +96,25 @@ async fn private_targets_are_refused_unless_allowed() -> anyhow::Result<()> {
     let serve = Serve::spawn(allowed).await?;
     assert_eq!(desk.rondo(&[&add[..], &["--host", &serve.url()]].concat()).await?.code, 0);
     Ok(())
+}
+
+#[tokio::test]
+async fn metrics_have_a_listener_of_their_own() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let serve = desk.serve(&["--metrics-listen", "127.0.0.1:0"]).await?;
+    serve.says("metrics at http://127.0.0.1:").await?;
+    let said = serve.said();
+    let url = said.lines().find_map(|line| line.strip_prefix("metrics at ")).unwrap_or_default();
+    let get = async |address: &str| {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        anyhow::Ok(answer)
+    };
+    let page = get(url.trim_start_matches("http://").trim_end_matches("/metrics")).await?;
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("\nrondo_troubles_total 0\n"), "{page}");
+    let api = get(serve.url().trim_start_matches("http://")).await?;
+    assert!(api.starts_with("HTTP/1.1 404 "), "nothing of it on the public port: {api}");
+    serve.terminate().await
 }

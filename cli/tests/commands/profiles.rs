@@ -8,9 +8,10 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 async fn the_first_start_leaves_secrets_and_a_profile_for_their_owner_alone() -> anyhow::Result<()> {
     let desk = Desk::new()?;
     let serve = desk.serve(&[]).await?;
-    let said = serve.said();
     let secrets = desk.path("data/default-app.txt").canonicalize()?;
-    assert!(said.contains(&format!("its secrets are in {}", secrets.display())), "{said}");
+    serve.says(&format!("its secrets are in {}", secrets.display())).await?;
+    serve.says("profile \"default\" written to").await?;
+    let said = serve.said();
     let text = fs::read_to_string(&secrets)?;
     let profile = desk.profile("default")?;
     for name in ["app_key", "app_secret"] {
@@ -19,7 +20,10 @@ async fn the_first_start_leaves_secrets_and_a_profile_for_their_owner_alone() ->
     }
     let secret = profile["app_secret"].as_str().context("a secret")?;
     assert!(!said.contains(secret), "a log is no place for secrets: {said}");
-    assert_eq!((profile["host"].as_str(), profile["signing_secrets"][0].as_str().map(|s| &s[..6])), (Some(&*serve.url()), Some("whsec_")));
+    assert_eq!(
+        (profile["host"].as_str(), profile["signing_secrets"][0].as_str().map(|s| &s[..6])),
+        (Some(&*serve.url()), Some("whsec_"))
+    );
     for name in ["profiles.json", "data/default-app.txt", "data/sealing.key", "data/rondo.db"] {
         assert_eq!(mode(&desk.path(name))?, 0o600, "{name}");
     }
@@ -39,7 +43,7 @@ async fn a_profile_is_overwritten_only_when_asked() -> anyhow::Result<()> {
     let before = r#"{"profiles":{"default":{"host":"https://rondo.example","app_key":"mine","app_secret":"precious"}}}"#;
     fs::write(desk.path("profiles.json"), before)?;
     let serve = desk.serve(&[]).await?;
-    assert!(serve.said().contains("is another one, and was kept\nhint: --force-profile"), "{}", serve.said());
+    serve.says("is another one, and was kept\nhint: --force-profile").await?;
     assert_eq!(fs::read_to_string(desk.path("profiles.json"))?, before);
 
     let create = ["app", "create", "new", "--data", "data", "--save-profile", "default", "--json"];
@@ -67,7 +71,11 @@ async fn flag_goes_before_environment_and_environment_before_profile() -> anyhow
     };
     assert!(asked(&["list"], None).await?.contains("http://127.0.0.1:1\n"));
     assert!(asked(&["list"], Some("127.0.0.1:2")).await?.contains("http://127.0.0.1:2\n"));
-    assert!(asked(&["list", "--host", "127.0.0.1:3"], Some("127.0.0.1:2")).await?.contains("http://127.0.0.1:3\n"));
+    assert!(
+        asked(&["list", "--host", "127.0.0.1:3"], Some("127.0.0.1:2"))
+            .await?
+            .contains("http://127.0.0.1:3\n")
+    );
     let unknown = desk.rondo(&["list", "--profile", "nobody"]).await?;
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.starts_with("error: there is no profile \"nobody\" in "), "{}", unknown.err);

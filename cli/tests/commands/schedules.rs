@@ -39,7 +39,21 @@ async fn a_request_is_added_called_back_listed_and_shown() -> anyhow::Result<()>
     let (desk, _serve, mut receiver) = started().await?;
     let url = receiver.server.url();
     let added = desk
-        .json(&["add-request", "-i", "300", "-o", "2", "-u", &url, "-n", "tick", "-p", "hello", "--tag", "team=a"])
+        .json(&[
+            "add-request",
+            "-i",
+            "300",
+            "-o",
+            "2",
+            "-u",
+            &url,
+            "-n",
+            "tick",
+            "-p",
+            "hello",
+            "--tag",
+            "team=a",
+        ])
         .await?;
     let id = id(&added)?;
     let finished = until(&desk, &id, "finished").await?;
@@ -62,14 +76,21 @@ async fn a_request_is_added_called_back_listed_and_shown() -> anyhow::Result<()>
     assert_eq!(desk.json(&["list", "--tag", "team=b"]).await?["schedules"].as_array().map(Vec::len), Some(0));
 
     let shown = desk.rondo(&["show", &id]).await?;
-    assert!(shown.out.contains("name         tick\n") && shown.out.contains("payload      hello\n"), "{}", shown.out);
+    assert!(
+        shown.out.contains("name         tick\n") && shown.out.contains("payload      hello\n"),
+        "{}",
+        shown.out
+    );
 
     let file = desk.path("executions.txt");
     let saved = desk.rondo(&["show-executions", &id, "-f", file.to_str().context("a path")?]).await?;
     assert_eq!((saved.code, saved.out.as_str()), (0, ""));
     let text = fs::read_to_string(file)?;
     assert!(text.starts_with("NO  STATUS     DUE"), "{text}");
-    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("2   succeeded")), "newest first: {text}");
+    assert!(
+        text.lines().nth(1).is_some_and(|line| line.starts_with("2   succeeded")),
+        "newest first: {text}"
+    );
     let stats = desk.json(&["stats"]).await?;
     assert_eq!(stats["executions"]["succeeded"], json!(2));
     Ok(())
@@ -109,8 +130,7 @@ async fn an_execution_is_commented_on() -> anyhow::Result<()> {
     let (desk, serve, receiver) = started().await?;
     let profile = desk.profile("default")?;
     let text = |name: &str| profile[name].as_str().unwrap_or_default().to_owned();
-    let account =
-        Account { host: serve.url(), app_key: text("app_key"), app_secret: text("app_secret") };
+    let account = Account { host: serve.url(), app_key: text("app_key"), app_secret: text("app_secret") };
     let client = Client::new(&account).map_err(|failure| anyhow::anyhow!("{failure}"))?;
     let request = json!({"interval": "1h", "occurrences": 1, "return_url": receiver.server.url()});
     let created = client.post("set/notifier", Some(&request)).await;
@@ -129,19 +149,26 @@ async fn an_execution_is_commented_on() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_schedule_is_paused_updated_resumed_run_and_cancelled() -> anyhow::Result<()> {
     let (desk, _serve, mut receiver) = started().await?;
-    let added = desk.json(&["add", "-i", "1h", "-l", "30m", "-u", &receiver.server.url(), "--body", r#"{"n":1}"#]).await?;
+    let added = desk
+        .json(&["add", "-i", "1h", "-l", "30m", "-u", &receiver.server.url(), "--body", r#"{"n":1}"#])
+        .await?;
     let id = id(&added)?;
     assert_eq!(added["target"]["http"]["body"], json!({"n": 1}));
     assert_eq!(desk.json(&["pause", &id]).await?["status"], "paused");
-    let updated = desk.json(&["update", &id, "-o", "7", "-n", "later", "--timeout", "3s", "--tag", "a=b"]).await?;
+    let updated =
+        desk.json(&["update", &id, "-o", "7", "-n", "later", "--timeout", "3s", "--tag", "a=b"]).await?;
     assert_eq!((&updated["occurrences"], &updated["name"]), (&json!(7), &json!("later")));
-    assert_eq!((&updated["trigger"]["interval"]["every"], &updated["delivery"]["timeout"]), (&json!("1h"), &json!("3s")));
+    assert_eq!(
+        (&updated["trigger"]["interval"]["every"], &updated["delivery"]["timeout"]),
+        (&json!("1h"), &json!("3s"))
+    );
     assert_eq!(desk.json(&["update", &id, "--untag", "a"]).await?["tags"], json!({}));
     assert_eq!(desk.json(&["update", &id, "-p", "text"]).await?["target"]["http"]["payload"], "text");
     assert_eq!(desk.json(&["resume", &id]).await?["status"], "pending");
     let run = desk.json(&["run", &id]).await?;
     assert_eq!(run["by_hand"], true);
-    let arrival = timeout(Duration::from_secs(10), receiver.arrivals.recv()).await?.context("the run by hand")?;
+    let arrival =
+        timeout(Duration::from_secs(10), receiver.arrivals.recv()).await?.context("the run by hand")?;
     assert_eq!(serde_json::from_slice::<Value>(&arrival.body)?["payload"], "text");
     assert_eq!(desk.json(&["cancel", &id]).await?["status"], "canceled");
     let again = desk.rondo(&["cancel", &id]).await?;
@@ -155,7 +182,15 @@ async fn a_schedule_is_paused_updated_resumed_run_and_cancelled() -> anyhow::Res
 #[tokio::test]
 async fn a_preview_shows_instants_and_what_daylight_saving_does() -> anyhow::Result<()> {
     let (desk, _serve, _receiver) = started().await?;
-    let cron = ["preview", "--cron", "30 2 28 3 *", "--time-zone", "Europe/Madrid", "--start", "2027-01-01T00:00:00Z"];
+    let cron = [
+        "preview",
+        "--cron",
+        "30 2 28 3 *",
+        "--time-zone",
+        "Europe/Madrid",
+        "--start",
+        "2027-01-01T00:00:00Z",
+    ];
     // In 2027 the clocks of Madrid go forward on 28 March at 02:00.
     let preview = desk.json(&[&cron[..], &["-c", "1"]].concat()).await?;
     assert_eq!(preview["instants"][0]["at"], "2027-03-28T01:00:00.000Z");
@@ -194,7 +229,11 @@ async fn refusals_name_the_flag_and_exit_codes_tell_kinds_apart() -> anyhow::Res
     stranger.env("RONDO_APP_SECRET", "another-secret-altogether");
     let refused = crate::ran(stranger).await?;
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("does not know these credentials\nhint: choose a profile"), "{}", refused.err);
+    assert!(
+        refused.err.contains("does not know these credentials\nhint: choose a profile"),
+        "{}",
+        refused.err
+    );
     serve.terminate().await?;
     let away = desk.rondo(&["list"]).await?;
     assert_eq!(away.code, 1);

@@ -3,8 +3,8 @@
 //!
 //! What was acknowledged is on disk; what runs is in memory. The folder has one process at a time, so claims
 //! and plans need no disk, and a call never waits for one; a crash loses only them, and what had no outcome is
-//! planned again. Read [`store`] first, then `memory` and `batch` (how memory and disk stay one), `ports/`,
-//! `ahead`, and [`driver`]. No rule of scheduling is here: those are `rondo_domain`'s.
+//! planned again. Read `store` first, then `memory` and `batch` (how memory and disk stay one), `ports/`,
+//! `ahead`, and `driver`. No rule of scheduling is here: those are `rondo_domain`'s.
 
 #![cfg(unix)]
 

@@ -93,6 +93,8 @@ pub struct Life {
     /// A pause or cancel whose answer is out: how many may still arrive, and who did.
     stopped: Option<(u32, BTreeSet<ExecutionId>)>,
     pub told: BTreeSet<String>,
+    /// Claimed by their records: a retry, or delivered by hand.
+    reopened: BTreeSet<ExecutionId>,
 }
 
 #[derive(Default)]
@@ -186,6 +188,7 @@ impl Ledger {
                         format!("{id}: a retry of generation {generation} started after a change")
                     });
                 }
+                life.reopened.insert(*id);
                 if *tries <= MAX_TRIES {
                     let grant = life.grants.entry(*id).or_default();
                     *grant = (grant.0 + 1, *generation);
@@ -218,8 +221,7 @@ impl Ledger {
             wrong.get_or_insert_with(|| format!("{id}: called with payload {} under generation {generation}, though {version} had been answered", call.version));
         }
         if let Some((in_flight, arrived)) = &mut life.stopped
-            && call.attempt == 1
-            && !id.is_manual()
+            && !life.reopened.contains(&id)
         {
             arrived.insert(id);
             if arrived.len() > *in_flight as usize {

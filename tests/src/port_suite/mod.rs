@@ -1,0 +1,275 @@
+//! What every adapter of the ports has to keep, as tests that run against any of them. An adapter's test file
+//! names a [`World`], and [`port_suite!`] makes each function here a test of it, twice: with the stores as they
+//! are, and with a layer before them that loses the answer of every write once, after it was done.
+
+pub mod apps;
+pub mod executions;
+pub mod listing;
+pub mod plans;
+pub mod retries;
+pub mod schedules;
+
+use crate::faults::{Faulty, ForgetAnswers, Stores};
+use rondo_domain::{
+    call::Method,
+    execution::{Attempt, Execution, ExecutionStatus},
+    ids::{AppKey, NO_SLOT, ScheduleId, Token},
+    plan::{Plan, PlanWrite},
+    policy::{Delivery, Overlap, Policy},
+    ports::{ChangeWrite, CloseWrite, Created, NewSchedule, Schedule, StoreError},
+    schedule::{Body, Definition, HttpTarget, RequestFields, Target},
+    state::{ClaimAsk, Closing, State},
+    time::{Span, Timestamp},
+    trigger::{Interval, Trigger},
+};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// One world under test. `keep` holds whatever must live as long as its stores.
+pub struct World {
+    pub stores: Stores,
+    pub keep: Box<dyn std::any::Any + Send + Sync>,
+    /// Whether a claim's lease can end while its process lives.
+    pub leases_lapse: bool,
+}
+
+/// The world as the tests use it: each write is asked for again as long as its answer is lost.
+pub struct Suite {
+    pub stores: Stores,
+    pub leases_lapse: bool,
+    chance: AtomicU64,
+    _keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// The suite's midnight.
+pub const START: Timestamp = Timestamp::from_millis(1_900_000_000_000);
+
+pub fn at(seconds: u64) -> Timestamp {
+    START.plus(Span::from_secs(seconds))
+}
+
+/// Asks again as long as the answer is lost: what every caller of a port does.
+pub async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
+    // Many at once share one layer of faults, and any of them may be hit more than once.
+    for _ in 0..100 {
+        match write().await {
+            Ok(answer) => return answer,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the store never answers");
+}
+
+impl Suite {
+    pub fn new(world: World, forgets_answers: bool) -> Suite {
+        let stores = if forgets_answers {
+            let gate = Arc::new(ForgetAnswers::default());
+            Stores::of(&Arc::new(Faulty { inner: world.stores, queue: None, gate, torn_close: None }))
+        } else {
+            world.stores
+        };
+        Suite { stores, leases_lapse: world.leases_lapse, chance: AtomicU64::new(1), _keep: world.keep }
+    }
+
+    pub fn token(&self) -> Token {
+        Token(self.chance.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// Due every ten seconds from [`START`] on.
+    pub fn draft(&self, app: &AppKey) -> NewSchedule {
+        let random = u128::from(self.chance.fetch_add(1, Ordering::SeqCst)) << 41;
+        let id = ScheduleId::new(START.plus(Span::from_millis((random >> 41) as u64)), random);
+        let definition = Definition {
+            id,
+            app: app.clone(),
+            name: Some("Nightly report".to_owned()),
+            trigger: Trigger::Interval(Interval { every: Span::from_secs(10), first: START, end: None }),
+            occurrences: None,
+            target: Target::Http(HttpTarget {
+                url: "https://target.example/".parse().expect("a URL"),
+                method: Method::Post,
+                headers: Vec::new(),
+                body: Body::Empty,
+            }),
+            delivery: Delivery::default(),
+            policy: Policy::default(),
+            tags: BTreeMap::new(),
+            created_at: START,
+            updated_at: START,
+            request: None,
+        };
+        let mut state = State::new(id, app.clone(), None, START.minus(Span::from_millis(1)), self.token());
+        state.look_again_at = Some(at(60));
+        NewSchedule { definition, state, number_it: false, limit: None }
+    }
+
+    pub async fn create(&self, new: NewSchedule) -> ScheduleId {
+        let id = new.state.id;
+        let created = insist(|| self.stores.schedules.create(new.clone())).await;
+        assert!(matches!(created, Created::Done(_)), "{created:?}");
+        id
+    }
+
+    pub async fn schedule(&self, app: &AppKey) -> ScheduleId {
+        self.create(self.draft(app)).await
+    }
+
+    pub async fn limited(&self, app: &AppKey, occurrences: u32) -> ScheduleId {
+        let mut new = self.draft(app);
+        new.definition.occurrences = Some(occurrences);
+        new.state.occurrences = Some(occurrences);
+        self.create(new).await
+    }
+
+    pub async fn load(&self, id: ScheduleId) -> Schedule {
+        self.stores.schedules.load(id).await.expect("a read").expect("it is there")
+    }
+
+    pub async fn state(&self, id: ScheduleId) -> State {
+        self.load(id).await.state
+    }
+
+    pub fn ask(&self, id: ScheduleId, number: u32, now: Timestamp) -> ClaimAsk {
+        let due = at(u64::from(number - 1) * 10);
+        ClaimAsk {
+            id,
+            number,
+            at: due,
+            due,
+            generation: 1,
+            token: self.token(),
+            lease_until: now.plus(Span::from_secs(75)),
+            overlap: Overlap::Allow,
+        }
+    }
+
+    /// Claims, and says under which token.
+    pub async fn claim(&self, id: ScheduleId, number: u32, now: Timestamp) -> Token {
+        let ask = self.ask(id, number, now);
+        let answer = insist(|| self.stores.states.claim(&ask, now)).await;
+        assert!(matches!(answer, rondo_domain::state::ClaimAnswer::Claimed { tries: 1 }), "{answer:?}");
+        ask.token
+    }
+
+    pub async fn write(
+        &self,
+        id: ScheduleId,
+        number: u32,
+        token: Token,
+        status: ExecutionStatus,
+        now: Timestamp,
+    ) -> CloseWrite {
+        let app = self.state(id).await.app;
+        let due = at(u64::from(number.min(1000) - 1) * 10);
+        let mut execution = Execution::new(id.execution(number, NO_SLOT), app, 1, due, due, token);
+        execution.status = status;
+        let waits = status == ExecutionStatus::Waiting;
+        execution.next_attempt_at = waits.then(|| now.plus(Span::from_secs(5)));
+        execution.attempts.push(Attempt {
+            sent_at: now,
+            first_byte_at: None,
+            done_at: now,
+            status: Some(if status == ExecutionStatus::Succeeded { 200 } else { 500 }),
+            failure: None,
+            body: "kept".to_owned(),
+        });
+        let closing = if waits { Closing::Waiting } else { Closing::Over(status) };
+        let last_status = execution.last_status();
+        CloseWrite { execution, closing, last_status, now, tell_end: false }
+    }
+
+    /// Claims and closes.
+    pub async fn run(&self, id: ScheduleId, number: u32, status: ExecutionStatus, now: Timestamp) {
+        let token = self.claim(id, number, now).await;
+        let write = self.write(id, number, token, status, now).await;
+        let closed = insist(|| self.stores.states.close(write.clone())).await;
+        assert!(closed.applied, "number {number} was not closed");
+    }
+
+    pub fn plan(&self, state: &State) -> PlanWrite {
+        let plan = Plan {
+            send: Vec::new(),
+            missed: Vec::new(),
+            planned: state.planned,
+            exhausted: false,
+            next_wake: None,
+            look_again_at: Some(at(600)),
+            next_due: None,
+        };
+        PlanWrite { id: state.id, if_version: state.version, token: self.token(), plan }
+    }
+
+    pub fn change(&self, state: &State, change: rondo_domain::change::Change, now: Timestamp) -> ChangeWrite {
+        ChangeWrite {
+            id: state.id,
+            if_revision: state.revision,
+            token: self.token(),
+            change,
+            definition: None,
+            now,
+            tell_end: false,
+        }
+    }
+
+    pub fn numbered(&self, app: &AppKey) -> NewSchedule {
+        let mut new = self.draft(app);
+        new.number_it = true;
+        new.definition.request = Some(RequestFields { internal_id: 0, delay: Span::ZERO });
+        new
+    }
+}
+
+pub fn key(name: &str) -> AppKey {
+    name.parse().expect("an app's key")
+}
+
+/// Makes tests of all functions of the suite. `$world` is an async function that opens a new, empty world.
+#[macro_export]
+macro_rules! port_suite {
+    ($world:path; $($module:ident: $($test:ident)+;)+) => {$(
+        mod $module {
+            $(
+                mod $test {
+                    #[tokio::test]
+                    async fn as_it_is() {
+                        let suite = rondo_tests::port_suite::Suite::new($world().await, false);
+                        rondo_tests::port_suite::$module::$test(&suite).await;
+                    }
+
+                    #[tokio::test]
+                    async fn with_every_answer_lost() {
+                        let suite = rondo_tests::port_suite::Suite::new($world().await, true);
+                        rondo_tests::port_suite::$module::$test(&suite).await;
+                    }
+                }
+            )+
+        }
+    )+};
+    ($world:path) => {
+        $crate::port_suite! { $world;
+            apps: keys_are_unique replacing_is_conditional removing_takes_everything
+                listeners_are_kept_by_url a_failing_listener_is_removed;
+            schedules: creating_is_all_or_nothing the_limit_is_exact_under_concurrency
+                requests_are_numbered_per_app a_change_is_made_once a_change_is_conditional
+                a_refused_change_writes_nothing a_change_stores_its_definition
+                no_older_generation_is_claimed_after_a_change;
+            listing: pages_are_newest_first_and_complete filters_combine apps_do_not_see_each_other;
+            plans: a_plan_is_saved_over_its_version_alone missed_runs_are_one_record a_plan_may_finish
+                a_plan_never_closes_what_is_claimed overdue_ones_come_most_overdue_first
+                looking_later_doubles telling_the_end_ends_the_look;
+            executions: a_number_is_claimed_once a_lapsed_claim_is_taken_over overlap_skips
+                closing_counts_once the_last_close_finishes a_wrong_token_closes_nothing
+                records_are_paged_both_ways a_comment_is_kept;
+            retries: a_waiting_execution_gets_its_outcome_once a_change_drops_what_waits
+                a_lapsed_attempt_is_taken_over a_run_by_hand_counts_nowhere
+                a_redelivery_changes_the_outcome_not_the_count waiting_ones_are_found;
+        }
+    };
+}

@@ -1,0 +1,160 @@
+//! Creating and changing schedules.
+
+use super::{Suite, at, insist, key};
+use futures_util::future::join_all;
+use rondo_domain::{
+    change::{Change, ChangeRefused},
+    execution::ExecutionStatus,
+    ports::{ChangeAnswer, Created, StoreError},
+    schedule::Definition,
+    state::{ClaimAnswer, Status},
+    time::Span,
+    trigger::{Interval, Trigger},
+};
+
+pub async fn creating_is_all_or_nothing(suite: &Suite) {
+    let app = key("one");
+    let mut new = suite.draft(&app);
+    new.limit = Some(1);
+    let id = suite.create(new.clone()).await;
+    let known = suite.load(id).await;
+    assert_eq!((&*known.definition, &known.state), (&new.definition, &new.state));
+    // The same id and token once more is the same creation, limit or not.
+    let again = insist(|| suite.stores.schedules.create(new.clone())).await;
+    assert_eq!(again, Created::Done(known.definition));
+    let mut other = suite.draft(&app);
+    other.limit = Some(1);
+    let refused = insist(|| suite.stores.schedules.create(other.clone())).await;
+    assert_eq!(refused, Created::LimitReached);
+    assert!(suite.stores.schedules.load(other.state.id).await.expect("a read").is_none());
+    // What has ended does not count; another app's does not either.
+    let cancel = suite.change(&known.state, Change::Cancel { because: None }, at(1));
+    insist(|| suite.stores.schedules.change(cancel.clone())).await;
+    let admitted = insist(|| suite.stores.schedules.create(other.clone())).await;
+    assert!(matches!(admitted, Created::Done(_)));
+    let mut foreign = suite.draft(&key("two"));
+    foreign.limit = Some(1);
+    suite.create(foreign).await;
+}
+
+pub async fn the_limit_is_exact_under_concurrency(suite: &Suite) {
+    let app = key("one");
+    let new = (0..50).map(|_| {
+        let mut new = suite.draft(&app);
+        new.limit = Some(20);
+        new
+    });
+    let all: Vec<_> = new.collect();
+    let created = join_all(all.iter().map(|new| insist(|| suite.stores.schedules.create(new.clone())))).await;
+    let done = created.iter().filter(|created| matches!(created, Created::Done(_))).count();
+    assert_eq!(done, 20);
+    let mut there = 0;
+    for new in &all {
+        there += usize::from(suite.stores.schedules.load(new.state.id).await.expect("a read").is_some());
+    }
+    assert_eq!(there, 20, "and only those are there");
+}
+
+pub async fn requests_are_numbered_per_app(suite: &Suite) {
+    let number = |definition: &Definition| definition.request.as_ref().expect("a request").internal_id;
+    let mut numbers = Vec::new();
+    for app in ["one", "one", "two", "one"] {
+        let id = suite.create(suite.numbered(&key(app))).await;
+        numbers.push(number(&suite.load(id).await.definition));
+    }
+    assert_eq!(numbers, [1, 2, 1, 3]);
+}
+
+pub async fn a_change_is_made_once(suite: &Suite) {
+    let app = key("one");
+    let id = suite.schedule(&app).await;
+    suite.claim(id, 1, at(0)).await;
+    let state = suite.state(id).await;
+    let write = suite.change(&state, Change::Pause, at(1));
+    let answer = insist(|| suite.stores.schedules.change(write.clone())).await;
+    let ChangeAnswer::Done { schedule, in_flight } = answer else { panic!("{answer:?}") };
+    assert_eq!((schedule.state.status, schedule.state.generation, in_flight), (Status::Paused, 2, 1));
+    let known = suite.state(id).await;
+    assert_eq!((known.status, known.generation, known.look_again_at), (Status::Paused, 2, None));
+    // The same write again, as after a lost answer: it is not made a second time.
+    let again = insist(|| suite.stores.schedules.change(write.clone())).await;
+    assert!(matches!(again, ChangeAnswer::Done { in_flight: 1, .. }), "{again:?}");
+    assert_eq!(suite.state(id).await.generation, 2);
+    let write = suite.change(&suite.state(id).await, Change::Pause, at(2));
+    let already = insist(|| suite.stores.schedules.change(write.clone())).await;
+    assert!(matches!(already, ChangeAnswer::Already { in_flight: 1, .. }), "{already:?}");
+}
+
+pub async fn a_change_is_conditional(suite: &Suite) {
+    let id = suite.schedule(&key("one")).await;
+    let stale = suite.change(&suite.state(id).await, Change::Pause, at(1));
+    let first = suite.change(&suite.state(id).await, Change::Update { occurrences: Some(5), rebase: false }, at(1));
+    insist(|| suite.stores.schedules.change(first.clone())).await;
+    let answer = insist(|| suite.stores.schedules.change(stale.clone())).await;
+    assert_eq!(answer, ChangeAnswer::Conflict);
+    assert_eq!(suite.state(id).await.status, Status::Pending);
+    let mut missing = suite.change(&suite.state(id).await, Change::Pause, at(1));
+    missing.id = suite.draft(&key("one")).state.id;
+    assert_eq!(insist(|| suite.stores.schedules.change(missing.clone())).await, ChangeAnswer::Missing);
+}
+
+pub async fn a_refused_change_writes_nothing(suite: &Suite) {
+    let id = suite.schedule(&key("one")).await;
+    suite.run(id, 1, ExecutionStatus::Succeeded, at(0)).await;
+    suite.claim(id, 2, at(10)).await;
+    let before = suite.state(id).await;
+    let write = suite.change(&before, Change::Update { occurrences: Some(1), rebase: false }, at(11));
+    let answer = insist(|| suite.stores.schedules.change(write.clone())).await;
+    let refused = ChangeAnswer::Refused(ChangeRefused::FewerThanStarted { started: 2 });
+    assert_eq!(answer, refused);
+    assert_eq!(suite.state(id).await.generation, before.generation);
+    let cancel = suite.change(&suite.state(id).await, Change::Cancel { because: None }, at(12));
+    insist(|| suite.stores.schedules.change(cancel.clone())).await;
+    let resume = suite.change(&suite.state(id).await, Change::Resume, at(13));
+    let answer = insist(|| suite.stores.schedules.change(resume.clone())).await;
+    assert_eq!(answer, ChangeAnswer::Refused(ChangeRefused::Ended(Status::Canceled)));
+}
+
+pub async fn a_change_stores_its_definition(suite: &Suite) {
+    let id = suite.schedule(&key("one")).await;
+    let known = suite.load(id).await;
+    let mut definition = Definition::clone(&known.definition);
+    let every = Span::from_secs(3);
+    definition.trigger = Trigger::Interval(Interval { every, first: at(20), end: None });
+    definition.occurrences = Some(7);
+    let mut write = suite.change(&known.state, Change::Update { occurrences: Some(7), rebase: true }, at(20));
+    write.definition = Some(definition.clone());
+    let answer = insist(|| suite.stores.schedules.change(write.clone())).await;
+    let ChangeAnswer::Done { schedule, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!(*schedule.definition, definition);
+    let known = suite.load(id).await;
+    assert_eq!((&*known.definition, known.state.occurrences), (&definition, Some(7)));
+}
+
+/// Claims and a change race; whatever the order, none of the old generation succeeds once it has answered.
+pub async fn no_older_generation_is_claimed_after_a_change(suite: &Suite) {
+    let id = suite.schedule(&key("one")).await;
+    let claims = (1..=20).map(|number| {
+        let ask = suite.ask(id, number, at(0));
+        async move { insist(|| suite.stores.states.claim(&ask, at(0))).await }
+    });
+    let change = async {
+        for _ in 0..50 {
+            let write = suite.change(&suite.state(id).await, Change::Pause, at(0));
+            let answer = insist(|| suite.stores.schedules.change(write.clone())).await;
+            if let ChangeAnswer::Done { in_flight, .. } = answer {
+                return in_flight;
+            }
+            assert_eq!(answer, ChangeAnswer::Conflict);
+        }
+        panic!("claims starve the change");
+    };
+    let (claimed, in_flight) = tokio::join!(join_all(claims), change);
+    let started = claimed.iter().filter(|answer| matches!(answer, ClaimAnswer::Claimed { .. })).count();
+    assert_eq!(started, in_flight as usize, "as many have started as the answer says");
+    let late = suite.ask(id, 21, at(1));
+    assert_eq!(insist(|| suite.stores.states.claim(&late, at(1))).await, ClaimAnswer::Stale);
+    let unknown = suite.ask(suite.draft(&key("one")).state.id, 1, at(1));
+    let answer: Result<ClaimAnswer, StoreError> = suite.stores.states.claim(&unknown, at(1)).await;
+    assert!(matches!(answer, Ok(ClaimAnswer::Stale) | Err(StoreError::Unavailable(_))), "{answer:?}");
+}
