@@ -34,6 +34,8 @@ pub struct Loop {
 }
 
 fn client() -> anyhow::Result<Client> {
+    // Asked for even where nothing is called over TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().no_proxy().pool_max_idle_per_host(1024).tcp_nodelay(true);
     builder.tls_certs_only([]).build().context("the control's HTTP client")
 }

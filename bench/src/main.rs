@@ -13,6 +13,9 @@ mod sink;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "rondo-bench", about, version)]
 struct Arguments {

@@ -11,6 +11,9 @@ use rondo::{
 };
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Calls you back on time: register a schedule, and Rondo calls your URL at every due instant.
 ///
 /// Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Data goes to stdout, everything else to stderr.

@@ -1,10 +1,6 @@
 //! The contract of the ports, kept by the world in memory.
 
-use rondo_tests::{
-    faults::Stores,
-    memory::Memory,
-    port_suite::World,
-};
+use rondo_tests::{faults::Stores, memory::Memory, port_suite::World};
 use std::sync::Arc;
 
 async fn world() -> World {

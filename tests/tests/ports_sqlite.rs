@@ -1,10 +1,7 @@
 //! The contract of the ports, kept by SQLite. Its claims live in memory and die with the process, so no lease
 //! of theirs ends while it lives.
 
-use rondo_domain::{
-    ports::Clock,
-    time::Timestamp,
-};
+use rondo_domain::{ports::Clock, time::Timestamp};
 use rondo_local::{LocalStore, Options};
 use rondo_tests::{
     faults::Stores,

@@ -35,7 +35,8 @@ pub struct Reach {
 pub const CATCH_UP_SPACING: Span = Span::from_millis(100);
 /// How many unplanned instants one plan walks over; the rest is left to the next, at once.
 const MAX_WALK: u32 = 5_000;
-const REPLAN_PAUSE: Span = Span::from_millis(250);
+/// How long a plan that was cut short rests at least: queues delay by whole seconds.
+const REPLAN_PAUSE: Span = Span::from_secs(1);
 
 /// One occurrence on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +139,10 @@ struct Planning<'a> {
     send: Vec<Occurrence>,
     /// Sent before, or claimed: on the way, with their due instants.
     open: u32,
+    /// By when all that is open is over, if all is well.
     last_open_due: Timestamp,
+    /// The last due instant of what was sent before and has not started.
+    last_sent_due: Timestamp,
     planned: u32,
 }
 
@@ -167,6 +171,7 @@ impl<'a> Planning<'a> {
             send: Vec::new(),
             open: 0,
             last_open_due: now,
+            last_sent_due: now,
             planned: state.planned,
         }
     }
@@ -272,6 +277,7 @@ impl<'a> Planning<'a> {
             if due.plus(self.reach.resend_after) > self.now {
                 self.open += 1;
                 self.last_open_due = self.last_open_due.max(due);
+                self.last_sent_due = self.last_sent_due.max(due);
             } else {
                 self.lost.push(mark);
             }
@@ -322,10 +328,12 @@ impl<'a> Planning<'a> {
         let (next_wake, beyond_window) = match end {
             _ if cut => (Some(last_due.unwrap_or(self.now).max(self.now.plus(REPLAN_PAUSE))), None),
             End::Exhausted => (None, None),
-            End::Next { due, blocked: true } => (
-                Some(wake_before(self.state.id, due, self.reach).max(self.now.plus(REPLAN_PAUSE))),
-                Some(due),
-            ),
+            // As much is open as may be: the rest follows when half of it has started.
+            End::Next { due, blocked: true } => {
+                let last = last_due.unwrap_or(self.now).max(self.last_sent_due);
+                let half = Span::from_millis(last.since(self.now).millis() / 2).max(REPLAN_PAUSE);
+                (Some(wake_before(self.state.id, due, self.reach).max(self.now.plus(half))), Some(due))
+            }
             End::Next { due, .. } => {
                 (Some(wake_before(self.state.id, due, self.reach).max(self.now)), Some(due))
             }
@@ -348,7 +356,8 @@ impl State {
         if self.plan_token == write.token {
             return Some(Closed { applied: true, first: false, finished: self.status == Status::Finished });
         }
-        if self.version != write.if_version {
+        // Its last outcome may have ended it since: counting raises no version.
+        if self.version != write.if_version || !self.status.runs() {
             return None;
         }
         // Claims raise no version: one may have come of a message whose plan was never saved.

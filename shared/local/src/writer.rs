@@ -16,11 +16,17 @@ use std::{
     collections::HashMap,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
 /// So many writes at most share a transaction: the first of them waits for the last.
 const BATCH: usize = 4096;
+/// Under load the writer waits so long for company before it begins: on a fast disk, commits of a few writes each
+/// would use up the processor. Where few write at a time nobody waits.
+const LINGER: Duration = Duration::from_millis(2);
+/// So many writes in the last transaction are load.
+const LOAD: usize = 16;
 /// A commit that takes so long is worth a line in the log.
 const SLOW: Span = Span::from_secs(1);
 
@@ -131,7 +137,11 @@ struct Desk {
 impl Desk {
     /// Until it is stopped, or nobody is left who could order anything.
     fn work(&mut self, orders: &mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
+        let mut last = 0;
         while let Ok(first) = orders.recv() {
+            if last >= LOAD {
+                thread::sleep(LINGER);
+            }
             let mut jobs = Vec::new();
             let mut stop = None;
             // All are taken before the first is made: what is in memory for one of them is there by now.
@@ -144,6 +154,7 @@ impl Desk {
                     break;
                 }
             }
+            last = jobs.len();
             self.make(jobs);
             if stop.is_some() {
                 return stop;

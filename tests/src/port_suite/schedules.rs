@@ -88,7 +88,8 @@ pub async fn a_change_is_made_once(suite: &Suite) {
 pub async fn a_change_is_conditional(suite: &Suite) {
     let id = suite.schedule(&key("one")).await;
     let stale = suite.change(&suite.state(id).await, Change::Pause, at(1));
-    let first = suite.change(&suite.state(id).await, Change::Update { occurrences: Some(5), rebase: false }, at(1));
+    let first =
+        suite.change(&suite.state(id).await, Change::Update { occurrences: Some(5), rebase: false }, at(1));
     insist(|| suite.stores.schedules.change(first.clone())).await;
     let answer = insist(|| suite.stores.schedules.change(stale.clone())).await;
     assert_eq!(answer, ChangeAnswer::Conflict);

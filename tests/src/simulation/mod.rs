@@ -76,7 +76,7 @@ async fn one(seed: u64, verbose: bool) -> Result<Outcome, String> {
 
 /// Waits until nothing more is to come; a run that finds no rest is judged as it stands.
 async fn rest(world: &World) -> Result<(), String> {
-    let patience = world.now().plus(Span::from_secs(4 * 86_400));
+    let patience = world.now().plus(Span::from_secs(8 * 86_400));
     loop {
         if let Some(wrong) = world.ledger.wrong() {
             return Err(wrong);

@@ -348,9 +348,11 @@ fn punctual(case: &Case<'_>, life: &Life) -> Judged {
             );
         }
     }
-    let undisturbed =
-        faults.drop == 0 && faults.wake_never == 0 && faults.outages.is_empty()
+    let undisturbed = faults.drop == 0
+        && faults.wake_never == 0
+        && faults.outages.is_empty()
         && !faults.long_restarts
+        && faults.crash <= 10
         && case.sweep_every <= Span::from_secs(60);
     let forgiving = oldest > Span::from_secs(600) && case.definition.policy.missed != Some(Missed::None);
     if undisturbed && forgiving {

@@ -283,7 +283,9 @@ fn finish(
                 2 | 3 => Action::Pause,
                 4 | 5 => Action::Resume,
                 6 if every.is_some() => Action::Every(ms(every.map_or(1000, |every| dice.one_of(&every)))),
-                7 if occurrences.is_some() => Action::Occurrences(dice.between(1, if every.is_some() { 50 } else { 5 }) as u32),
+                7 if occurrences.is_some() => {
+                    Action::Occurrences(dice.between(1, if every.is_some() { 50 } else { 5 }) as u32)
+                }
                 8 | 6 => Action::Payload,
                 9 | 7 => Action::RunNow,
                 _ => Action::Redeliver,

@@ -41,7 +41,7 @@ pub fn settings() -> Settings {
             window: Span::from_secs(840),
             lead: Span::from_secs(180),
             lead_spread: Span::from_secs(480),
-            max_open: 24,
+            max_open: 40,
             segment_span: SECOND,
             resend_after: Span::from_secs(120),
             missed_after: Span::from_secs(300),
@@ -333,7 +333,7 @@ pub async fn pump(world: Arc<World>, dispatchers: Vec<(Arc<Process>, Engine)>) {
         while let Some(received) = world.queue.receive(now, VISIBILITY) {
             let (process, engine) = alive[world.dice.between(0, alive.len() as u64 - 1) as usize];
             let (world, engine) = (Arc::clone(&world), engine.clone());
-            world.ledger.note(now, &format!("{} receives {:?}", process.name, received.message));
+            world.ledger.note(now, &format!("{} receives {}", process.name, in_short(&received.message)));
             process.spawn(async move {
                 let until = engine.now().plus(HOLD);
                 match engine.handle(received.message, until).await {
@@ -368,5 +368,17 @@ pub async fn sweep(world: Arc<World>, every: Span, process: Arc<Process>, engine
                 world.ledger.note(world.now(), &format!("swept {swept:?}"));
             }
         });
+    }
+}
+
+fn in_short(message: &Message) -> String {
+    match message {
+        Message::Wake { id, generation } => format!("wake {id} generation {generation}"),
+        Message::Segment(segment) => {
+            let numbers: Vec<u32> = segment.occurrences.iter().map(|one| one.number).collect();
+            format!("segment {} generation {} {numbers:?}", segment.id, segment.generation)
+        }
+        Message::Attempt { execution } => format!("attempt {execution}"),
+        Message::Notice(notice) => format!("notice {}", notice.id),
     }
 }

@@ -10,28 +10,33 @@ use crate::{
     schedule::Definition,
     settle::Verdict,
     state::{Closing, MAX_TRIES, Status},
+    time::Timestamp,
 };
 use std::sync::Arc;
 
 impl Engine {
-    pub async fn attempt(&self, id: ExecutionId) -> Result<Handled, Error> {
+    /// `until`: what is due later comes back instead of being held.
+    pub async fn attempt(&self, id: ExecutionId, until: Timestamp) -> Result<Handled, Error> {
         // Read before it is claimed: a claim that cannot be used would count as a try.
         let Some(mut schedule) = self.schedules.load(id.schedule).await? else {
             return Ok(Handled::Done);
         };
         let app = self.apps.app(&schedule.definition.app).await?;
-        let now = self.now();
         let token = self.token();
         let come_back =
             |at| Ok(Handled::ComeBack(Delayed { at, message: Message::Attempt { execution: id } }));
-        let lease_until = now.plus(self.settings.lease);
-        let (mut execution, tries, drops) =
+        let (mut execution, tries, drops, lease_until) = loop {
+            let now = self.now();
+            let lease_until = now.plus(self.settings.lease);
             match self.executions.claim_attempt(id, token, lease_until, now).await? {
                 AttemptClaim::NotWaiting => return Ok(Handled::Done),
+                // A queue brings it up to a second or two early.
+                AttemptClaim::NotYet(at) if at <= until => self.clock.sleep_until(at).await,
                 AttemptClaim::HeldUntil(at) | AttemptClaim::NotYet(at) => return come_back(at),
-                AttemptClaim::Claimed { execution, tries } => (execution, tries, false),
-                AttemptClaim::ClaimedToDrop { execution } => (execution, 1, true),
-            };
+                AttemptClaim::Claimed { execution, tries } => break (execution, tries, false, lease_until),
+                AttemptClaim::ClaimedToDrop { execution } => break (execution, 1, true, lease_until),
+            }
+        };
         if !drops && execution.generation != schedule.state.generation {
             match self.schedules.load(id.schedule).await? {
                 Some(changed) => schedule = changed,
@@ -116,7 +121,9 @@ impl Engine {
                 "the schedule is canceled, and nothing of it starts again".to_owned(),
             ));
         }
-        if !execution.status.is_final() {
+        // Recorded and not yet counted: whoever takes its claim over has to count it first.
+        let counted = id.is_manual() || schedule.state.is_closed(id.number);
+        if !execution.status.is_final() || !counted {
             return Err(Error::Conflict("the execution is not over: it has attempts to come".to_owned()));
         }
         if execution.through.is_some() {

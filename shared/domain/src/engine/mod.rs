@@ -118,7 +118,7 @@ impl Engine {
         match message {
             Message::Wake { id, generation } => self.wake(id, Some(generation)).await.map(|()| Handled::Done),
             Message::Segment(segment) => self.deliver(segment, until).await,
-            Message::Attempt { execution } => self.attempt(execution).await,
+            Message::Attempt { execution } => self.attempt(execution, until).await,
             Message::Notice(notice) => Ok(match self.deliver_notice(notice).await? {
                 NoticeFate::Over => Handled::Done,
                 NoticeFate::Again(at, notice) => {

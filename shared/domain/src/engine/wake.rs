@@ -6,10 +6,13 @@ use crate::{
     message::{Delayed, Message, Segment},
     plan::{self, Occurrence, Plan, PlanWrite},
     ports::Schedule,
-    state::Closed,
+    state::{Closed, State},
     time::{Span, Timestamp},
 };
 use std::sync::Arc;
+
+/// How long before its instant a wake may arrive: a queue delays by whole seconds, and clocks differ.
+const WAKES_EARLY: Span = Span::from_secs(2);
 
 impl Engine {
     /// Does nothing where the wake is of an older generation: that change has sent a wake of its own.
@@ -25,6 +28,9 @@ impl Engine {
             return Ok(());
         }
         let now = self.now();
+        if generation.is_some() && self.has_been_planned(state, now) {
+            return Ok(());
+        }
         let definition = &schedule.definition;
         let Ok(rule) = definition.trigger.rule(definition.policy.dst) else {
             let because = "its trigger is no longer understood".to_owned();
@@ -50,6 +56,13 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Another wake came first, and the one that it set is still to come. Were this one to set another, each
+    /// doubled message would begin a chain of wakes that never ends.
+    fn has_been_planned(&self, state: &State, now: Timestamp) -> bool {
+        let early = now.plus(WAKES_EARLY).plus(self.settings.reach.grace);
+        state.overdue_looks == 0 && state.look_again_at.is_some_and(|look| early < look)
     }
 
     async fn set_wake(&self, id: ScheduleId, generation: u32, at: Timestamp) {
