@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Client;
 use rondo::server::{Server, ServerLimits};
 use rondo_domain::time::Timestamp;
-use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 #[derive(Args)]
@@ -40,12 +40,21 @@ fn client() -> anyhow::Result<Client> {
     builder.tls_certs_only([]).build().context("the control's HTTP client")
 }
 
+/// The same request on the wire as Rondo's: as many headers, as long; nothing is computed for them.
 async fn call(client: &Client, url: &str, number: usize, due: i64) -> anyhow::Result<()> {
+    let id = format!("01a20173-4558-81ea-8a26-{number:012}");
     let answer = client
         .post(url)
+        .timeout(Duration::from_secs(10))
+        .header("user-agent", "Rondo/0.1.0")
+        .header("webhook-id", &id)
+        .header("webhook-timestamp", "1795312800")
+        .header("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
         .header("content-type", "application/json")
-        .header("webhook-id", format!("control-{number}"))
+        .header("rondo-schedule-id", &id)
+        .header("rondo-occurrence", "1")
         .header("rondo-due-at", Timestamp::from_millis(due / 1000).to_string())
+        .header("rondo-attempt", "1")
         .body(r#"{"hello":"world"}"#)
         .send()
         .await?;

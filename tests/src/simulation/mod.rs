@@ -90,7 +90,9 @@ async fn rest(world: &World) -> Result<(), String> {
         if (at_rest && world.queue.is_empty()) || world.now() > patience {
             return Ok(());
         }
-        world.sleep_until(world.now().plus(Span::from_secs(60))).await;
+        let waited = world.now().since(world.calm_at) > Span::from_secs(6 * 3600);
+        let pause = Span::from_secs(if waited { 3600 } else { 60 });
+        world.sleep_until(world.now().plus(pause)).await;
     }
 }
 

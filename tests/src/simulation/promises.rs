@@ -281,7 +281,7 @@ fn retried(case: &Case<'_>) -> Judged {
         );
         let begins = record.round.map_or(0, |round| usize::from(round.attempts_before));
         for (place, pair) in record.attempts.windows(2).enumerate() {
-            if place + 1 <= begins {
+            if place < begins {
                 continue;
             }
             let pause = pause_after((place + 1 - begins) as u16, &policy);

@@ -1,7 +1,7 @@
 //! What a seed stands for: the schedules, what users do to them and when, and the faults.
 
 use super::dice::Dice;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{NaiveTime, Timelike as _};
 use chrono_tz::Tz;
 use rondo_domain::{
     policy::{Delivery, Missed, Overlap, Policy, RetryPolicy},
@@ -181,7 +181,6 @@ fn spec(dice: &Dice, base: Timestamp, minutes: u64) -> Spec {
                     let every = every.max(Span::from_secs(minutes * 60 / 25));
                     return finish(
                         dice,
-                        base,
                         minutes,
                         create_at,
                         Trigger::Interval(Interval { every, first, end }),
@@ -199,8 +198,7 @@ fn spec(dice: &Dice, base: Timestamp, minutes: u64) -> Spec {
             wall = Some(Wall::Daily(time));
             occurrences = Some(dice.between(1, 2) as u32);
             if dice.hits(5000) {
-                let day = |at: Timestamp| at.utc().date_naive();
-                let start: NaiveDate = day(base);
+                let start = base.utc().date_naive();
                 let periodical = Periodical {
                     start: start.and_time(NaiveTime::MIN),
                     end: None,
@@ -211,7 +209,6 @@ fn spec(dice: &Dice, base: Timestamp, minutes: u64) -> Spec {
                 };
                 Trigger::Periodical(periodical)
             } else {
-                use chrono::Timelike as _;
                 let expression = format!("{} {} * * *", time.minute(), time.hour());
                 Trigger::Cron(Cron { expression, zone: ZONE, start: None, end: None })
             }
@@ -230,12 +227,11 @@ fn spec(dice: &Dice, base: Timestamp, minutes: u64) -> Spec {
             })
         }
     };
-    finish(dice, base, minutes, create_at, trigger, occurrences, wall)
+    finish(dice, minutes, create_at, trigger, occurrences, wall)
 }
 
 fn finish(
     dice: &Dice,
-    base: Timestamp,
     minutes: u64,
     create_at: Timestamp,
     trigger: Trigger,
@@ -297,6 +293,5 @@ fn finish(
         }
         actions.sort_by_key(|(at, _)| *at);
     }
-    let _ = base;
     Spec { create_at, trigger, wall, occurrences, delivery, policy, answers, actions }
 }
