@@ -24,37 +24,37 @@ use url::Url;
 #[derive(Subcommand)]
 pub enum Role {
     /// The service itself.
-    #[command(hide = true)]
-    ServeChild {
+    #[command(name = "serve-child", hide = true)]
+    Serve {
         #[arg(long)]
         data: PathBuf,
     },
     /// Fills a data folder with schedules due far ahead, and ends.
-    #[command(hide = true)]
-    PreloadChild {
+    #[command(name = "preload-child", hide = true)]
+    Preload {
         #[arg(long)]
         data: PathBuf,
         #[arg(long)]
         schedules: u64,
     },
     /// Bare timers and the HTTP client.
-    #[command(hide = true)]
-    TimersChild(control::Timers),
+    #[command(name = "timers-child", hide = true)]
+    Timers(control::Timers),
     /// The HTTP client in a closed loop.
-    #[command(hide = true)]
-    LoopChild(control::Loop),
+    #[command(name = "loop-child", hide = true)]
+    Loop(control::Loop),
     /// An API that answers without storing.
-    #[command(hide = true)]
-    AnswerChild,
+    #[command(name = "answer-child", hide = true)]
+    Answer,
 }
 
 pub async fn play(role: Role) -> anyhow::Result<()> {
     match role {
-        Role::ServeChild { data } => serve(&data).await,
-        Role::PreloadChild { data, schedules } => preload(&data, schedules).await,
-        Role::TimersChild(timers) => control::timers(timers).await,
-        Role::LoopChild(options) => control::closed_loop(options).await,
-        Role::AnswerChild => control::answer().await,
+        Role::Serve { data } => serve(&data).await,
+        Role::Preload { data, schedules } => preload(&data, schedules).await,
+        Role::Timers(timers) => control::timers(timers).await,
+        Role::Loop(options) => control::closed_loop(options).await,
+        Role::Answer => control::answer().await,
     }
 }
 
