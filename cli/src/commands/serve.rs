@@ -50,7 +50,7 @@ pub struct Serve {
     /// How many API connections may be open; more wait
     #[arg(long, value_name = "COUNT", env = "RONDO_MAX_CONNECTIONS", default_value_t = 2048, value_parser = at_least_one)]
     max_connections: usize,
-    /// How many callbacks may be under way [default: 1024, less where few files may be open]
+    /// How many callbacks may be under way [default: 4096, less where few files may be open]
     #[arg(long, value_name = "COUNT", env = "RONDO_MAX_IN_FLIGHT", value_parser = at_least_one)]
     max_in_flight: Option<usize>,
     /// How many callbacks may be under way to one scheme, host and port

@@ -34,7 +34,8 @@ const LONGEST_COME_BACK: Span = Span::from_secs(86_400);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverLimits {
-    /// Calls under way at the same time; notices have a quarter of as many beside them.
+    /// Calls under way at the same time, or waiting for their outcome to be on disk: a commit is slower than a call
+    /// on loopback, and must not hold up the next ones. Notices have a quarter of as many beside them.
     pub max_in_flight: usize,
     /// So long at most is waited, at the end, for what is under way.
     pub drain: Span,
@@ -44,7 +45,7 @@ pub struct DriverLimits {
 
 impl Default for DriverLimits {
     fn default() -> Self {
-        DriverLimits { max_in_flight: 1024, drain: Span::from_secs(8), sweep_every: Span::from_secs(60) }
+        DriverLimits { max_in_flight: 4096, drain: Span::from_secs(8), sweep_every: Span::from_secs(60) }
     }
 }
 

@@ -53,6 +53,7 @@ impl ExecutionStore for Memory {
         let known = tables.executions.get(&execution.id);
         if known.is_none_or(|known| known.token == execution.token) {
             tables.executions.insert(execution.id, execution.clone());
+            self.tell(&Applied::Recorded { id: execution.id });
         }
         Ok(())
     }

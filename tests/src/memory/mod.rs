@@ -26,9 +26,27 @@ use std::{
 /// Something that has just been written; told in the order of the writes.
 #[derive(Clone, Debug)]
 pub enum Applied {
-    Claim { id: ScheduleId, number: u32, generation: u32, token: Token, answer: ClaimAnswer },
-    AttemptClaim { id: ExecutionId, generation: u32, token: Token, tries: u8 },
-    Changed { id: ScheduleId, generation: u32 },
+    Claim {
+        id: ScheduleId,
+        number: u32,
+        generation: u32,
+        token: Token,
+        answer: ClaimAnswer,
+    },
+    AttemptClaim {
+        id: ExecutionId,
+        generation: u32,
+        token: Token,
+        tries: u8,
+    },
+    /// An outcome is on record; whether it is counted already is another matter.
+    Recorded {
+        id: ExecutionId,
+    },
+    Changed {
+        id: ScheduleId,
+        generation: u32,
+    },
 }
 
 pub type Watch = dyn Fn(&Applied) + Send + Sync;

@@ -192,6 +192,7 @@ impl Memory {
         });
         if held {
             tables.executions.insert(execution.id, execution.clone());
+            self.tell(&Applied::Recorded { id: execution.id });
         }
         held
     }

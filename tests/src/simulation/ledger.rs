@@ -93,6 +93,8 @@ pub struct Life {
     /// A pause or cancel whose answer is out: how many may still arrive, and who did.
     stopped: Option<(u32, BTreeSet<ExecutionId>)>,
     pub told: BTreeSet<String>,
+    /// Their outcomes are on record: no call of theirs may follow, unless they are opened again.
+    recorded: BTreeSet<ExecutionId>,
     /// Claimed by their records: a retry, or delivered by hand.
     reopened: BTreeSet<ExecutionId>,
 }
@@ -161,6 +163,9 @@ impl Ledger {
                 lives.entry(*id).or_default().generation = *generation;
                 tally.changes += 1;
             }
+            Applied::Recorded { id } => {
+                lives.entry(id.schedule).or_default().recorded.insert(*id);
+            }
             Applied::Claim { id, number, generation, answer, .. } => {
                 let life = lives.entry(*id).or_default();
                 let fresh = !life.claimed.contains_key(number);
@@ -189,6 +194,7 @@ impl Ledger {
                     });
                 }
                 life.reopened.insert(*id);
+                life.recorded.remove(id);
                 if *tries <= MAX_TRIES {
                     let grant = life.grants.entry(*id).or_default();
                     *grant = (grant.0 + 1, *generation);
@@ -232,6 +238,9 @@ impl Ledger {
                     )
                 });
             }
+        }
+        if life.recorded.contains(&id) {
+            wrong.get_or_insert_with(|| format!("{id}: called, though its outcome was on record"));
         }
         calls.push(call);
         if calls.len() > grants as usize {

@@ -183,8 +183,6 @@ fn on_its_instants(case: &Case<'_>, life: &Life) -> Judged {
         let generation = life.generation_of(record.id.number).unwrap_or(record.generation);
         epochs.iter().filter(|epoch| epoch.0 <= generation).count()
     };
-    let on_record =
-        |number| occurrences(case).any(|other| (other.id.number..=other.last_number()).contains(&number));
     for epoch in 0..=epochs.len() {
         let every = if epoch == 0 { first_every } else { epochs[epoch - 1].1 };
         let mut before: Option<&Execution> = None;
@@ -231,7 +229,12 @@ fn on_its_instants(case: &Case<'_>, life: &Life) -> Judged {
                     Trigger::Interval(interval) => interval.first,
                     _ => latest,
                 };
-                let lowest = record.id.number == 1 || on_record(record.id.number - 1);
+                // It is the first of its epoch only where all before it belong to earlier ones.
+                let before: u32 = occurrences(case)
+                    .filter(|other| other.id < record.id && epoch_of(other) < epoch)
+                    .map(|other| other.last_number() - other.id.number + 1)
+                    .sum();
+                let lowest = before == record.id.number - 1;
                 ensure!(
                     !lowest || record.nominal_at <= latest.max(first).plus(skew),
                     "number {} belongs to {}, later than {latest}",
