@@ -95,6 +95,14 @@ impl Listener {
     pub fn hears(&self, event: Event) -> bool {
         self.removed_at.is_none() && (self.events.is_empty() || self.events.contains(&event))
     }
+
+    /// Counts one delivery, after its retries. Answers whether that removed it.
+    pub fn heard(&mut self, ok: bool, now: Timestamp) -> bool {
+        self.failures_in_a_row = if ok { 0 } else { self.failures_in_a_row + 1 };
+        let removed = self.failures_in_a_row > MAX_LISTENER_FAILURES;
+        self.removed_at = removed.then_some(now);
+        removed
+    }
 }
 
 /// Notices of an event about a schedule.

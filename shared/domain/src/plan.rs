@@ -2,7 +2,8 @@
 //! Doing it twice does no harm: numbers, instants and ids come out the same.
 
 use crate::{
-    ids::{ScheduleId, Token},
+    execution::{Execution, ExecutionStatus},
+    ids::{NO_SLOT, ScheduleId, Token},
     policy::{Missed, Policy},
     schedule::Definition,
     state::{Claim, Closed, Mark, State, Status},
@@ -60,6 +61,8 @@ pub struct Plan {
     /// In order of due instants.
     pub send: Vec<Occurrence>,
     pub missed: Vec<MissedRun>,
+    /// How far this schedule's occurrences are moved.
+    pub spread: Span,
     pub planned: u32,
     pub exhausted: bool,
     pub next_wake: Option<Timestamp>,
@@ -74,6 +77,22 @@ pub struct PlanWrite {
     pub if_version: u64,
     pub token: Token,
     pub plan: Plan,
+}
+
+impl PlanWrite {
+    /// One record for each run that is not caught up with, of the state that the plan was saved over.
+    pub fn missed_records(&self, state: &State) -> Vec<Execution> {
+        let record = |run: &MissedRun| {
+            let id = self.id.execution(run.from.number, NO_SLOT);
+            let due = run.from.at.plus(self.plan.spread);
+            let mut record =
+                Execution::new(id, state.app.clone(), state.generation, run.from.at, due, self.token);
+            record.status = ExecutionStatus::Missed;
+            record.through = (run.to.number > run.from.number).then_some(run.to.number);
+            record
+        };
+        self.plan.missed.iter().map(record).collect()
+    }
 }
 
 /// How far `spread` moves this schedule.
@@ -346,7 +365,7 @@ impl<'a> Planning<'a> {
             (wake, way) => wake.or(way),
         };
         let next_due = send.iter().map(|occurrence| occurrence.due).min().or(beyond_window);
-        Plan { send, missed, planned, exhausted, next_wake, look_again_at, next_due }
+        Plan { send, missed, spread: self.spread, planned, exhausted, next_wake, look_again_at, next_due }
     }
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rondo_domain::{
     app::App,
     ids::AppKey,
-    notice::{Event, Listener, MAX_LISTENER_FAILURES},
+    notice::{Event, Listener},
     ports::{AppStore, ListenerStore, StoreError},
     time::Timestamp,
 };
@@ -108,9 +108,7 @@ impl ListenerStore for Memory {
         let Some(known) = known.filter(|known| known.removed_at.is_none()) else {
             return Ok(false);
         };
-        known.failures_in_a_row = if ok { 0 } else { known.failures_in_a_row + 1 };
-        let removes = known.failures_in_a_row > MAX_LISTENER_FAILURES;
-        known.removed_at = removes.then_some(now);
+        let removes = known.heard(ok, now);
         Ok(removes)
     }
 }

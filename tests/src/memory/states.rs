@@ -4,14 +4,13 @@ use super::{Applied, Memory, Row, Tables};
 use async_trait::async_trait;
 use rondo_domain::{
     change::Changed,
-    execution::{Execution, ExecutionStatus},
-    ids::{NO_SLOT, ScheduleId},
-    plan::{MissedRun, PlanWrite},
+    ids::ScheduleId,
+    plan::PlanWrite,
     ports::{
         ChangeAnswer, ChangeWrite, CloseWrite, Created, NewSchedule, Page, Schedule, ScheduleQuery,
         ScheduleStore, StateStore, StoreError,
     },
-    state::{ClaimAnswer, ClaimAsk, Closed, Closing, State, Status},
+    state::{ClaimAnswer, ClaimAsk, Closed, Closing, Status},
     time::{Span, Timestamp},
 };
 use std::sync::Arc;
@@ -112,16 +111,6 @@ impl ScheduleStore for Memory {
     }
 }
 
-/// What stands for a run of occurrences that are not caught up with.
-fn missed_record(state: &State, run: &MissedRun) -> Execution {
-    let id = state.id.execution(run.from.number, NO_SLOT);
-    let (at, token) = (run.from.at, state.plan_token);
-    let mut record = Execution::new(id, state.app.clone(), state.generation, at, at, token);
-    record.status = ExecutionStatus::Missed;
-    record.through = (run.to.number > run.from.number).then_some(run.to.number);
-    record
-}
-
 #[async_trait]
 impl StateStore for Memory {
     async fn save_plan(
@@ -140,8 +129,7 @@ impl StateStore for Memory {
             return Ok(None);
         };
         if !repeated {
-            for run in &write.plan.missed {
-                let record = missed_record(&row.state, run);
+            for record in write.missed_records(&row.state) {
                 executions.insert(record.id, record);
             }
             if closed.finished && tell_end {

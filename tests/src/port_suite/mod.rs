@@ -1,5 +1,5 @@
 //! What every adapter of the ports has to keep, as tests that run against any of them. An adapter's test file
-//! names a [`World`], and [`port_suite!`] makes each function here a test of it, twice: with the stores as they
+//! names a [`World`], and `port_suite!` makes each function here a test of it, twice: with the stores as they
 //! are, and with a layer before them that loses the answer of every write once, after it was done.
 
 pub mod apps;
@@ -195,6 +195,7 @@ impl Suite {
 
     pub fn plan(&self, state: &State) -> PlanWrite {
         let plan = Plan {
+            spread: Span::ZERO,
             send: Vec::new(),
             missed: Vec::new(),
             planned: state.planned,

@@ -45,7 +45,12 @@ impl Engine {
         let generation = state.generation;
         let tell_end = self.has_listeners(definition).await?;
         let write = PlanWrite { id, if_version: state.version, token: self.token(), plan };
-        match self.states.save_plan(write, now, tell_end).await? {
+        let missed = write.missed_records(state);
+        let saved = self.states.save_plan(write, now, tell_end).await?;
+        if saved.is_some() {
+            missed.iter().for_each(|record| self.observer.ended(record));
+        }
+        match saved {
             // Somebody else planned or changed it meanwhile, and saw to the next wake.
             None => Ok(()),
             Some(Closed { finished: true, .. }) => self.finished(id).await,

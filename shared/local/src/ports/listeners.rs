@@ -8,7 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use rondo_domain::{
     ids::AppKey,
-    notice::{Event, Listener, MAX_LISTENER_FAILURES},
+    notice::{Event, Listener},
     ports::{ListenerStore, StoreError},
     time::Timestamp,
 };
@@ -74,9 +74,7 @@ impl ListenerStore for LocalStore {
             let Some(known) = known else {
                 return Ok(false);
             };
-            known.failures_in_a_row = if ok { 0 } else { known.failures_in_a_row + 1 };
-            let removed = known.failures_in_a_row > MAX_LISTENER_FAILURES;
-            known.removed_at = removed.then_some(now);
+            let removed = known.heard(ok, now);
             let known = known.clone();
             put(batch, &app, &known, all)?;
             Ok(removed)

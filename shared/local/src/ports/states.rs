@@ -8,11 +8,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use rondo_domain::{
-    execution::{Execution, ExecutionStatus},
-    ids::{NO_SLOT, ScheduleId},
-    plan::{PlanWrite, spread_of},
+    ids::ScheduleId,
+    plan::PlanWrite,
     ports::{CloseWrite, StateStore, StoreError},
-    schedule::Definition,
     state::{ClaimAnswer, ClaimAsk, Closed, State},
     time::Timestamp,
 };
@@ -60,9 +58,6 @@ impl StateStore for LocalStore {
         }
         let write = Arc::new(write);
         self.write(move |batch| {
-            let Some(definition) = batch.definition(id)? else {
-                return Ok(None);
-            };
             let Some(working) = batch.state(id)? else {
                 return Ok(None);
             };
@@ -71,8 +66,7 @@ impl StateStore for LocalStore {
             let saved =
                 working.apply(move |state| ending(state, tell_end, now, |state| state.save_plan(&plan, now)));
             if saved.is_some() && !repeated {
-                let generation = working.state.generation;
-                for record in missed_records(&write, &definition, generation) {
+                for record in write.missed_records(&working.state) {
                     batch.put_execution(&ExecutionRow::of(&record)?)?;
                 }
             }
@@ -153,21 +147,6 @@ pub(super) fn ending<R>(
         state.end_is_to_be_told(now);
     }
     answer
-}
-
-/// One record for each run that is not caught up with.
-fn missed_records(write: &PlanWrite, definition: &Definition, generation: u32) -> Vec<Execution> {
-    let spread = spread_of(write.id, definition.policy.spread);
-    let record = |run: &rondo_domain::plan::MissedRun| {
-        let id = write.id.execution(run.from.number, NO_SLOT);
-        let due = run.from.at.plus(spread);
-        let app = definition.app.clone();
-        let mut record = Execution::new(id, app, generation, run.from.at, due, write.token);
-        record.status = ExecutionStatus::Missed;
-        record.through = (run.to.number > run.from.number).then_some(run.to.number);
-        record
-    };
-    write.plan.missed.iter().map(record).collect()
 }
 
 impl LocalStore {

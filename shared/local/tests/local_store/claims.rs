@@ -103,6 +103,7 @@ async fn a_plan_with_missed_runs_leaves_their_record() {
     let id = world.create(|_, _| {}).await;
     let run = |number| Mark { number, at: at(u64::from(number) * 1000) };
     let plan = Plan {
+        spread: Span::ZERO,
         send: Vec::new(),
         missed: vec![MissedRun { from: run(1), to: run(5) }],
         planned: 5,

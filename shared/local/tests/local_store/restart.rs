@@ -14,6 +14,7 @@ async fn a_crash_loses_claims_and_plans_and_nothing_else() {
     let world = World::new();
     let id = world.create(|_, state| state.look_again_at = Some(at(500))).await;
     let plan = Plan {
+        spread: rondo_domain::time::Span::ZERO,
         send: Vec::new(),
         missed: Vec::new(),
         planned: 4,
