@@ -1,7 +1,7 @@
 //! `kill -9`, many times over, on a real `rondo serve` while schedules run, are created and are cancelled.
 //! Nothing that was acknowledged may be lost: no create, no cancel, no recorded execution.
 //!
-//! `RONDO_CRASH_KILLS` sets how often (default 25), `RONDO_CRASH_SEED` what the chances are drawn from. Real time
+//! `RONDO_CRASH_KILLS` sets how often (default 40), `RONDO_CRASH_SEED` what the chances are drawn from. Real time
 //! passes here on purpose: the subject is a process, its disk and its sockets.
 
 use anyhow::{Context as _, ensure};
@@ -47,7 +47,7 @@ async fn nothing_acknowledged_is_lost_to_kill_nine() -> anyhow::Result<()> {
     let setting = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
-    let (kills, seed) = (setting("RONDO_CRASH_KILLS", 25), setting("RONDO_CRASH_SEED", 1));
+    let (kills, seed) = (setting("RONDO_CRASH_KILLS", 40), setting("RONDO_CRASH_SEED", 1));
     println!("RONDO_CRASH_SEED={seed} RONDO_CRASH_KILLS={kills}");
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let folder = tempfile::tempdir()?;

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 4000;
 /// So many broken seeds tell enough: what never comes to rest takes long to give up on.
 const ENOUGH: usize = 10;
 

@@ -340,6 +340,13 @@ impl State {
         Closed { applied: true, first, finished: self.finish_if_over(now) }
     }
 
+    /// Whoever held this claim is known to be gone: the next may take it over at once.
+    pub fn lapse(&mut self, number: u32, now: Timestamp) {
+        for claim in self.claims.iter_mut().filter(|claim| claim.number == number) {
+            claim.lease_until = claim.lease_until.min(now);
+        }
+    }
+
     /// Closes a run of occurrences that are not to be caught up with; none of them is closed or claimed.
     pub(crate) fn close_missed(&mut self, from: Mark, to: Mark) {
         self.mark_closed(Run { from, to });

@@ -5,13 +5,14 @@ use crate::{
     agenda::{Due, Key, Lane},
     store::LocalStore,
 };
+use futures_util::FutureExt as _;
 use rondo_domain::{
     engine::{Engine, Error, Handled},
     message::{Delayed, Message},
     ports::StoreError,
     time::{Span, Timestamp},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -179,13 +180,24 @@ impl Shared {
             Message::Notice(notice) => Some(notice.id.clone()),
             _ => None,
         };
-        let handle = || self.engine.handle(message.clone(), Timestamp::MAX);
+        let handle = || self.handle_once(&message);
         if let Some(handled) = self.until_made(handle).await {
             self.until_made(|| self.put_back(&handled, notice.as_deref())).await;
         }
         if let Some(key) = key {
             self.store.memory().agenda.done(lane, &key);
         }
+    }
+
+    /// A panic is a bug, and costs no execution: what it held is let go, and the message is tried again. The
+    /// engine gives up an occurrence whose every claim came to nothing.
+    async fn handle_once(&self, message: &Message) -> Result<Handled, Error> {
+        let handled = AssertUnwindSafe(self.engine.handle(message.clone(), Timestamp::MAX)).catch_unwind();
+        handled.await.unwrap_or_else(|_| {
+            tracing::error!("a bug: handling a message panicked; it is tried again");
+            self.store.memory().lapse(message, self.engine.now());
+            Err(StoreError::Unavailable("handling a message panicked".to_owned()).into())
+        })
     }
 
     /// Tries until the store can do it. None: it never will.

@@ -10,6 +10,7 @@ use rondo_domain::{
     app::App,
     execution::RecordClaim,
     ids::{AppKey, ExecutionId, ScheduleId},
+    message::Message,
     notice::Listener,
     ports::Schedule,
     schedule::Definition,
@@ -259,6 +260,23 @@ impl Memory {
 
     pub fn set_notices_until(&self, at: Timestamp) {
         self.notices_until.store(at.millis(), Ordering::Release);
+    }
+
+    /// Whoever handled this message is gone, without an outcome: its claims may be taken over at once.
+    pub fn lapse(&self, message: &Message, now: Timestamp) {
+        match message {
+            Message::Segment(segment) => {
+                self.with(segment.id, |live| {
+                    segment.occurrences.iter().for_each(|one| live.state.lapse(one.number, now));
+                });
+            }
+            Message::Attempt { execution } => {
+                if let Some(claim) = self.attempt_claims().get_mut(execution) {
+                    claim.lease_until = claim.lease_until.min(now);
+                }
+            }
+            Message::Wake { .. } | Message::Notice(_) => {}
+        }
     }
 
     pub fn attempt_claims(&self) -> MutexGuard<'_, HashMap<ExecutionId, RecordClaim>> {

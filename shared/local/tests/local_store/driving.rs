@@ -103,6 +103,38 @@ async fn a_failed_call_is_tried_again_when_its_pause_is_over() {
 }
 
 #[tokio::test]
+async fn a_panic_costs_no_execution() {
+    let world = World::new();
+    let app = add_app(&world.store).await;
+    let caller = Recorder::new(world.clock.clone());
+    caller.panics.store(2, std::sync::atomic::Ordering::SeqCst);
+    let driven = Driven::start(&world, caller.clone());
+    let trigger = Trigger::Single(Single { at: at(1000) });
+    let id = driven.engine.create(&app, draft(trigger, None)).await.unwrap().definition.id;
+    pass_until(&world, until_over(&world, id)).await;
+    let record = world.store.execution(id.execution(1, NO_SLOT)).await.unwrap().unwrap();
+    assert_eq!((record.status, caller.calls().len()), (ExecutionStatus::Succeeded, 3));
+    assert_eq!(world.state(id).await.counts.done, 1);
+    driven.stop().await;
+}
+
+#[tokio::test]
+async fn what_panics_every_time_is_given_up() {
+    let world = World::new();
+    let app = add_app(&world.store).await;
+    let caller = Recorder::new(world.clock.clone());
+    caller.panics.store(usize::MAX, std::sync::atomic::Ordering::SeqCst);
+    let driven = Driven::start(&world, caller.clone());
+    let trigger = Trigger::Single(Single { at: at(1000) });
+    let id = driven.engine.create(&app, draft(trigger, None)).await.unwrap().definition.id;
+    pass_until(&world, until_over(&world, id)).await;
+    let record = world.store.execution(id.execution(1, NO_SLOT)).await.unwrap().unwrap();
+    assert_eq!((record.status, caller.calls().len()), (ExecutionStatus::Failed, 3));
+    assert!(record.reason.is_some_and(|reason| reason.starts_with("abandoned")));
+    driven.stop().await;
+}
+
+#[tokio::test]
 async fn what_had_no_outcome_is_called_again_by_the_next_process() {
     let world = World::new();
     let app = add_app(&world.store).await;

@@ -98,6 +98,8 @@ pub struct Recorder {
     pub arrived: Notify,
     /// Calls that are answered 500 before all others succeed.
     pub refusals: AtomicUsize,
+    /// Calls that panic before all others are answered.
+    pub panics: AtomicUsize,
     /// Calls wait here for as long as it is held.
     pub gate: tokio::sync::RwLock<()>,
 }
@@ -109,6 +111,7 @@ impl Recorder {
             calls: Mutex::default(),
             arrived: Notify::new(),
             refusals: AtomicUsize::new(0),
+            panics: AtomicUsize::new(0),
             gate: tokio::sync::RwLock::default(),
         })
     }
@@ -138,6 +141,9 @@ impl Caller for Recorder {
         self.arrived.notify_waiters();
         let _open = self.gate.read().await;
         let refuse = |left: usize| left.checked_sub(1);
+        if self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse).is_ok() {
+            panic!("a bug, as the test asked for");
+        }
         let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse).is_ok();
         let status = if refused { 500 } else { 200 };
         let answer = CallAnswer { status, retry_after: None, body: String::new() };
