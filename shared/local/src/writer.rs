@@ -22,11 +22,16 @@ use tokio::sync::oneshot;
 
 /// So many writes at most share a transaction: the first of them waits for the last.
 const BATCH: usize = 4096;
-/// Under load the writer waits so long for company before it begins: on a fast disk, commits of a few writes each
-/// would use up the processor. Where few write at a time nobody waits.
-const LINGER: Duration = Duration::from_millis(2);
-/// So many writes in the last transaction are load.
-const LOAD: usize = 16;
+/// Under load the writer waits for company before it begins, the longer the more there was last time: on a fast
+/// disk, commits of a few writes each would use up the processor. Where few write at a time nobody waits.
+fn linger(last: usize) -> Option<Duration> {
+    match last {
+        0..16 => None,
+        16..320 => Some(Duration::from_millis(2)),
+        320.. => Some(Duration::from_millis(8)),
+    }
+}
+
 /// A commit that takes so long is worth a line in the log.
 const SLOW: Span = Span::from_secs(1);
 
@@ -139,8 +144,8 @@ impl Desk {
     fn work(&mut self, orders: &mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
         let mut last = 0;
         while let Ok(first) = orders.recv() {
-            if last >= LOAD {
-                thread::sleep(LINGER);
+            if let Some(pause) = linger(last) {
+                thread::sleep(pause);
             }
             let mut jobs = Vec::new();
             let mut stop = None;
