@@ -105,6 +105,11 @@ impl Listener {
     }
 }
 
+/// Whether there is anybody to be told of an app's events.
+pub fn anybody_listens(listeners: &[Listener]) -> bool {
+    listeners.iter().any(|listener| listener.removed_at.is_none())
+}
+
 /// Notices of an event about a schedule.
 pub fn of_schedule(
     event: Event,

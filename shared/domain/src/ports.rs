@@ -160,6 +160,23 @@ pub struct CloseWrite {
     pub tell_end: bool,
 }
 
+impl CloseWrite {
+    /// What an execution, as it is now, says of its number and its schedule's last answer.
+    pub fn of(execution: &Execution, now: Timestamp, tell_end: bool) -> Self {
+        let closing = match execution.status {
+            ExecutionStatus::Waiting => Closing::Waiting,
+            over => Closing::Over(over),
+        };
+        CloseWrite {
+            execution: execution.clone(),
+            closing,
+            last_status: execution.last_status(),
+            now,
+            tell_end,
+        }
+    }
+}
+
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// `None`: the state is of another version by now; nothing was written. Missed runs get their records.

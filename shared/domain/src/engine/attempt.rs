@@ -9,7 +9,7 @@ use crate::{
     ports::{AttemptClaim, CloseWrite},
     schedule::Definition,
     settle::Verdict,
-    state::{Closing, MAX_TRIES, Status},
+    state::{MAX_TRIES, Status},
     time::Timestamp,
 };
 use std::sync::Arc;
@@ -73,15 +73,13 @@ impl Engine {
     ) -> Result<(), Error> {
         let now = self.now();
         let listeners = self.listeners.listeners(&definition.app).await?;
-        let tell_end = listeners.iter().any(|listener| listener.removed_at.is_none());
+        let tell_end = notice::anybody_listens(&listeners);
         let waits = execution.status == ExecutionStatus::Waiting;
         if !waits && status != Status::Canceled {
             let notices = notice::of_execution(definition, execution, false, None, &listeners, now);
             self.send_notices(notices).await?;
         }
-        let closing = if waits { Closing::Waiting } else { Closing::Over(execution.status) };
-        let last_status = execution.last_status();
-        let write = CloseWrite { execution: execution.clone(), closing, last_status, now, tell_end };
+        let write = CloseWrite::of(execution, now, tell_end);
         let closed = self.executions.close_attempt(write).await?;
         self.after_close(definition, execution, closed, tell_end).await
     }

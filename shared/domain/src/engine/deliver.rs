@@ -12,7 +12,7 @@ use crate::{
     ports::{CloseWrite, StoreError},
     schedule::Definition,
     settle::{Verdict, settle},
-    state::{ClaimAnswer, ClaimAsk, Closed, Closing},
+    state::{ClaimAnswer, ClaimAsk, Closed},
     time::{Span, Timestamp},
 };
 use futures_util::future::join_all;
@@ -200,7 +200,7 @@ impl Engine {
     async fn close_once(&self, definition: &Arc<Definition>, execution: &Execution) -> Result<(), Error> {
         let now = self.now();
         let listeners = self.listeners.listeners(&definition.app).await?;
-        let tell_end = listeners.iter().any(|listener| listener.removed_at.is_none());
+        let tell_end = notice::anybody_listens(&listeners);
         let waits = execution.status == ExecutionStatus::Waiting;
         if !waits && (tell_end || definition.delivery.on_failure.is_some()) {
             let first = execution.id.number == 1;
@@ -216,9 +216,7 @@ impl Engine {
                 self.send_notices(notices).await?;
             }
         }
-        let closing = if waits { Closing::Waiting } else { Closing::Over(execution.status) };
-        let last_status = execution.last_status();
-        let write = CloseWrite { execution: execution.clone(), closing, last_status, now, tell_end };
+        let write = CloseWrite::of(execution, now, tell_end);
         let closed = self.states.close(write).await?;
         self.after_close(definition, execution, closed, tell_end).await
     }
@@ -251,7 +249,7 @@ impl Engine {
 
     pub(super) async fn has_listeners(&self, definition: &Definition) -> Result<bool, Error> {
         let listeners = self.listeners.listeners(&definition.app).await?;
-        Ok(listeners.iter().any(|listener| listener.removed_at.is_none()))
+        Ok(notice::anybody_listens(&listeners))
     }
 
     pub(super) async fn end_gone(&self, definition: &Definition) -> Result<(), Error> {

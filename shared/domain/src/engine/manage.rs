@@ -118,7 +118,7 @@ impl Engine {
                 change,
                 definition,
                 now,
-                tell_end: listeners.iter().any(|listener| listener.removed_at.is_none()),
+                tell_end: notice::anybody_listens(&listeners),
             };
             match self.schedules.change(write).await? {
                 ChangeAnswer::Done { schedule, in_flight }

@@ -74,7 +74,12 @@ fn newest_first(
     Ok(ids)
 }
 
-fn read(connection: &Connection, memory: &Memory, id: ScheduleId) -> Result<Option<Schedule>, Failure> {
+/// From memory where it is live, else from its rows.
+pub(super) fn read(
+    connection: &Connection,
+    memory: &Memory,
+    id: ScheduleId,
+) -> Result<Option<Schedule>, Failure> {
     if let Some(schedule) = memory.schedule(id) {
         return Ok(Some(schedule));
     }
@@ -88,6 +93,10 @@ fn read(connection: &Connection, memory: &Memory, id: ScheduleId) -> Result<Opti
     let Some((state, look, definition, number)): Option<(String, _, String, _)> = row else {
         return Ok(None);
     };
+    // It may have come in meanwhile; then memory is newer.
+    if let Some(schedule) = memory.schedule(id) {
+        return Ok(Some(schedule));
+    }
     let definition = Arc::new(definition_of(&definition, number, id)?);
     Ok(Some(Schedule { definition, state: state_of(&state, look, id)? }))
 }

@@ -4,7 +4,7 @@ use super::{listing, states::ending};
 use crate::{
     batch::{Batch, Failure},
     memory::Memory,
-    rows::{definition_of, keep_durable, look_of, state_of, status_code, timestamp, to_json},
+    rows::{keep_durable, look_of, status_code, timestamp, to_json},
     store::LocalStore,
 };
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use rondo_domain::{
     state::State,
     time::{Span, Timestamp},
 };
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use std::sync::Arc;
 
 /// A schedule as it is to be written: its JSON is made before the writer's turn comes.
@@ -56,27 +56,7 @@ impl ScheduleStore for LocalStore {
             return Ok(Some(schedule));
         }
         let memory = Arc::clone(&self.inner.memory);
-        self.inner
-            .readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT s.json, s.look, d.json, d.number
-                     FROM states s JOIN definitions d ON d.id = s.id WHERE s.id = ?1",
-                )?;
-                let row = statement
-                    .query_row([id.bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-                    .optional()?;
-                let Some((state, look, definition, number)): Option<(String, _, String, _)> = row else {
-                    return Ok(None);
-                };
-                // It may have come in meanwhile; then memory is newer.
-                if let Some(schedule) = memory.schedule(id) {
-                    return Ok(Some(schedule));
-                }
-                let definition = Arc::new(definition_of(&definition, number, id)?);
-                Ok(Some(Schedule { definition, state: state_of(&state, look, id)? }))
-            })
-            .await
+        self.inner.readers.read(move |connection| listing::read(connection, &memory, id)).await
     }
 
     async fn list(&self, query: &ScheduleQuery) -> Result<Page<Schedule, ScheduleId>, StoreError> {
