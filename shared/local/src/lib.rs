@@ -11,7 +11,6 @@
 mod agenda;
 mod ahead;
 mod batch;
-mod clock;
 mod driver;
 mod error;
 mod folder;
@@ -24,10 +23,10 @@ mod schema;
 mod store;
 mod writer;
 
-pub use clock::{SystemClock, SystemEntropy};
 pub use driver::{Driver, DriverLimits, Stopped};
 pub use error::OpenError;
 pub use metrics::Metrics;
+pub use rondo_system::{SystemClock, SystemEntropy};
 pub use store::{Depths, LocalStore, Options};
 
 use rondo_domain::{engine::Settings, plan::Reach, time::Span};
@@ -49,5 +48,7 @@ pub fn settings() -> Settings {
         },
         lease: Span::from_secs(10 * 365 * 86_400),
         carry_definition: usize::MAX,
+        // A wake here is an entry in memory; a message that far ahead would be lost with it.
+        plan_singles: false,
     }
 }

@@ -1,4 +1,4 @@
-//! The one place where this world's real time and real chance come in: the `Clock` and `Entropy` ports on the
+//! The one place where real time and real chance come in, in every world: the `Clock` and `Entropy` ports on the
 //! machine's wall clock and the operating system's random source.
 
 use async_trait::async_trait;
