@@ -6,7 +6,7 @@ use crate::{
     ids::{NO_SLOT, ScheduleId, Token},
     policy::{Missed, Policy},
     schedule::Definition,
-    state::{Claim, Closed, Mark, State, Status},
+    state::{Claim, Closed, FarWake, Mark, State, Status},
     time::{Span, Timestamp},
     trigger::Rule,
 };
@@ -77,6 +77,8 @@ pub struct PlanWrite {
     pub if_version: u64,
     pub token: Token,
     pub plan: Plan,
+    /// The next wake, where it is further away than a queue carries.
+    pub far_wake: Option<Timestamp>,
 }
 
 impl PlanWrite {
@@ -394,6 +396,7 @@ impl State {
         self.planned = self.planned.max(write.plan.planned);
         self.exhausted = write.plan.exhausted;
         self.look_again_at = write.plan.look_again_at;
+        self.far_wake = write.far_wake.map(|at| FarWake { at, generation: self.generation });
         self.next_due = write.plan.next_due;
         self.plan_token = write.token;
         self.overdue_looks = 0;

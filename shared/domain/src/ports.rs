@@ -7,11 +7,11 @@ use crate::{
     change::{Change, ChangeRefused},
     execution::{Execution, ExecutionStatus},
     ids::{AppKey, ExecutionId, ScheduleId, Token},
-    message::Delayed,
+    message::{Delayed, Message},
     notice::{Event, Listener},
     plan::PlanWrite,
     schedule::Definition,
-    state::{ClaimAnswer, ClaimAsk, Closed, Closing, State, Status},
+    state::{ClaimAnswer, ClaimAsk, Closed, Closing, FarWake, State, Status},
     time::{Span, Timestamp},
 };
 use async_trait::async_trait;
@@ -74,12 +74,30 @@ pub struct NewSchedule {
     pub number_it: bool,
     /// Refuses where the app has as many schedules that have not ended; exact under concurrency.
     pub limit: Option<u32>,
+    /// Makes this creation one that is made once, however often it is asked for.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Names what was asked for, so that asking again makes nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The caller's; it holds within the app. 1 to 300 printable ASCII characters.
+    pub key: String,
+    /// Of everything that was asked for.
+    pub fingerprint: String,
+    /// From then on the key is free again.
+    pub expires_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "made once for each request, and moved at once")]
 pub enum Created {
     Done(Arc<Definition>),
     LimitReached,
+    /// The idempotency key had made this schedule before, which is shown as it is now; nothing was written.
+    Replayed(Schedule),
+    /// The idempotency key came with another fingerprint before; nothing was written.
+    KeyReused,
 }
 
 #[derive(Clone, Debug)]
@@ -136,8 +154,22 @@ pub struct Page<T, C> {
 
 #[async_trait]
 pub trait ScheduleStore: Send + Sync {
-    /// All or nothing; the same id and token again answers as the first time.
+    /// All or nothing; the same id and token again answers as the first time, before anything else is looked at.
+    ///
+    /// With an idempotency key: if the app's key is taken at `definition.created_at` (its `expires_at` is later,
+    /// and the schedule that it made is still there), answers `Replayed` for the same fingerprint and `KeyReused`
+    /// for another, whatever the limit. Otherwise the key is stored with the schedule, in the same write, in place
+    /// of one that has expired. Of many at once with one key, one is `Done` and the others are `Replayed`. What is
+    /// refused takes no key.
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError>;
+    /// What [`ScheduleStore::create`] would answer to this key at `now`, `Replayed` or `KeyReused`, without
+    /// creating anything. None: the key is free.
+    async fn created_with(
+        &self,
+        app: &AppKey,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Created>, StoreError>;
     async fn load(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
     async fn list(&self, query: &ScheduleQuery) -> Result<Page<Schedule, ScheduleId>, StoreError>;
     /// Holds back claims made meanwhile: once it has answered, none of an older generation is given.
@@ -224,10 +256,10 @@ pub struct ExecutionQuery {
 pub trait ExecutionStore: Send + Sync {
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError>;
     async fn executions(&self, query: &ExecutionQuery) -> Result<Page<Execution, ExecutionId>, StoreError>;
-    /// A record without its count: what is told to others must be on record first.
+    /// A record without its count: what is told to others must be on record first. Never over another token's.
     async fn put_record(&self, execution: &Execution) -> Result<(), StoreError>;
-    /// A run by hand (no record yet) or a redelivery (`reopens`: a final one): the record waits, and the state
-    /// knows. False where the record is not as expected; one's own token there answers true.
+    /// A run by hand (no record yet) or a redelivery (`reopens`: a final one whose number is closed): the record
+    /// waits, and the state knows. False where the record is not as expected; one's own token there answers true.
     async fn open(&self, execution: &Execution, reopens: bool) -> Result<bool, StoreError>;
     async fn claim_attempt(
         &self,
@@ -251,11 +283,24 @@ pub trait Queue: Send + Sync {
     async fn send(&self, messages: Vec<Delayed>) -> Result<(), StoreError>;
 }
 
+/// What is to come up for a schedule, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wake {
+    pub id: ScheduleId,
+    pub generation: u32,
+    pub at: Timestamp,
+    /// Further away than a queue carries; the state knows of it, so that it can be removed by its name.
+    pub far: bool,
+    /// A wake, or the only segment of a schedule that was planned as it was created.
+    pub message: Message,
+}
+
 #[async_trait]
 pub trait Wakes: Send + Sync {
-    /// Replaces the schedule's wake, if it has one. May be lost: the sweeper has it.
-    async fn set(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError>;
-    async fn clear(&self, id: ScheduleId) -> Result<(), StoreError>;
+    /// The same wake again is the same wake. It may be lost, and come late: the sweeper has it.
+    async fn set(&self, wake: Wake) -> Result<(), StoreError>;
+    /// `far`: the wake that waits outside the queue, where the state knows of one.
+    async fn clear(&self, id: ScheduleId, far: Option<FarWake>) -> Result<(), StoreError>;
 }
 
 #[async_trait]

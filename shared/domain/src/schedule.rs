@@ -16,12 +16,17 @@ use url::Url;
 pub struct Definition {
     pub id: ScheduleId,
     pub app: AppKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub trigger: Trigger,
     /// How many occurrences there are; none: until the trigger ends or the schedule is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurrences: Option<u32>,
     pub target: Target,
+    // What is as usual is left out: a definition is stored, and sent, for each execution.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub delivery: Delivery,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub policy: Policy,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -67,6 +72,10 @@ pub enum Body {
     Envelope {
         payload: Option<Value>,
     },
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Definition {

@@ -132,6 +132,9 @@ pub struct State {
     pub counts: Counts,
     /// By when somebody must have looked at this schedule again.
     pub look_again_at: Option<Timestamp>,
+    /// The last wake that was set further ahead than a queue carries; it may have come since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far_wake: Option<FarWake>,
     /// The next due instant as far as planning knows, for showing.
     pub next_due: Option<Timestamp>,
     pub first_sent_at: Option<Timestamp>,
@@ -150,6 +153,13 @@ pub struct State {
     /// Looks that found it overdue in a row: the grace doubles with each.
     #[serde(default)]
     pub overdue_looks: u8,
+}
+
+/// A wake that waits outside the queue: with the schedule's id, this names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarWake {
+    pub at: Timestamp,
+    pub generation: u32,
 }
 
 /// Asks to start one occurrence.
@@ -225,6 +235,7 @@ impl State {
             manual_runs: 0,
             counts: Counts::default(),
             look_again_at: None,
+            far_wake: None,
             next_due: None,
             first_sent_at: None,
             last_status: None,

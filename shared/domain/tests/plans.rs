@@ -43,7 +43,8 @@ fn planned(state: &State, rule: &Rule, policy: &Policy, now: u64) -> Plan {
 
 fn save(state: &mut State, plan: &Plan, now: u64) {
     let token = Token(state.version + 1000);
-    let write = PlanWrite { id: state.id, if_version: state.version, token, plan: plan.clone() };
+    let write =
+        PlanWrite { id: state.id, if_version: state.version, token, plan: plan.clone(), far_wake: None };
     assert!(state.save_plan(&write, at(now)).is_some());
 }
 
@@ -166,7 +167,8 @@ fn holes_that_the_trigger_has_no_instants_for_are_missed() {
 fn an_old_plan_is_not_saved() {
     let mut limited = state(Some(1));
     let plan = planned(&limited, &rule(10, None), &Policy::default(), 0);
-    let write = PlanWrite { id: limited.id, if_version: limited.version, token: Token(5), plan };
+    let write =
+        PlanWrite { id: limited.id, if_version: limited.version, token: Token(5), plan, far_wake: None };
     claim(&mut limited, 1, 0, 0);
     let over = rondo_domain::state::Closing::Over(rondo_domain::execution::ExecutionStatus::Succeeded);
     assert!(limited.close(1, Token(1), over, None, None, at(1)).finished);
@@ -175,7 +177,7 @@ fn an_old_plan_is_not_saved() {
 
     let mut late = state(None);
     let plan = planned(&late, &rule(100, None), &policy(Missed::None), 1000);
-    let write = PlanWrite { id: late.id, if_version: late.version, token: Token(5), plan };
+    let write = PlanWrite { id: late.id, if_version: late.version, token: Token(5), plan, far_wake: None };
     claim(&mut late, 2, 100, 1000);
     assert_eq!(late.save_plan(&write, at(1000)), None, "number 2 runs, and is not missed");
     assert_eq!(late.counts.done, 0);

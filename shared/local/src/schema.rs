@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// In order; each runs once, in one transaction with the version that it leads to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE apps (
     key  TEXT PRIMARY KEY,
     json TEXT NOT NULL
@@ -65,7 +66,20 @@ CREATE TABLE notices (
     json TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX notices_by_due ON notices (due);
-"];
+",
+    "
+-- What a request with a key made; expires: from when on the key is free, in ms since the epoch.
+CREATE TABLE idempotency_keys (
+    app         TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    schedule    BLOB NOT NULL,
+    expires     INTEGER NOT NULL,
+    PRIMARY KEY (app, key)
+) WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires);
+",
+];
 
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 

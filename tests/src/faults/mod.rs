@@ -3,6 +3,7 @@
 
 mod answers;
 mod ports;
+pub mod sdk;
 
 pub use answers::ForgetAnswers;
 

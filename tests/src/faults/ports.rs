@@ -11,10 +11,10 @@ use rondo_domain::{
     plan::PlanWrite,
     ports::{
         AppStore, AttemptClaim, ChangeAnswer, ChangeWrite, CloseWrite, Created, ExecutionQuery,
-        ExecutionStore, ListenerStore, NewSchedule, Page, Queue, Schedule, ScheduleQuery, ScheduleStore,
-        StateStore, StoreError, Wakes,
+        ExecutionStore, IdempotencyKey, ListenerStore, NewSchedule, Page, Queue, Schedule, ScheduleQuery,
+        ScheduleStore, StateStore, StoreError, Wake, Wakes,
     },
-    state::{ClaimAnswer, ClaimAsk, Closed, Closing},
+    state::{ClaimAnswer, ClaimAsk, Closed, Closing, FarWake},
     time::{Span, Timestamp},
 };
 use std::sync::Arc;
@@ -47,6 +47,15 @@ impl AppStore for Faulty {
 impl ScheduleStore for Faulty {
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError> {
         self.through(Op::write("create"), self.inner.schedules.create(new)).await
+    }
+
+    async fn created_with(
+        &self,
+        app: &AppKey,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Created>, StoreError> {
+        self.through(Op::read("created_with"), self.inner.schedules.created_with(app, key, now)).await
     }
 
     async fn load(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError> {
@@ -192,16 +201,16 @@ impl Queue for Faulty {
 
 #[async_trait]
 impl Wakes for Faulty {
-    async fn set(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError> {
+    async fn set(&self, wake: Wake) -> Result<(), StoreError> {
         match &self.queue {
-            Some((_, wakes)) => self.through(Op::write("set_wake"), wakes.set(id, generation, at)).await,
+            Some((_, wakes)) => self.through(Op::write("set_wake"), wakes.set(wake)).await,
             None => Ok(()),
         }
     }
 
-    async fn clear(&self, id: ScheduleId) -> Result<(), StoreError> {
+    async fn clear(&self, id: ScheduleId, far: Option<FarWake>) -> Result<(), StoreError> {
         match &self.queue {
-            Some((_, wakes)) => self.through(Op::write("clear_wake"), wakes.clear(id)).await,
+            Some((_, wakes)) => self.through(Op::write("clear_wake"), wakes.clear(id, far)).await,
             None => Ok(()),
         }
     }

@@ -47,7 +47,7 @@ impl AppStore for Memory {
 
     async fn remove_app(&self, key: &AppKey) -> Result<bool, StoreError> {
         let mut tables = self.tables();
-        let Tables { apps, numbers, rows, executions, listeners } = &mut *tables;
+        let Tables { apps, numbers, rows, keys, executions, listeners } = &mut *tables;
         if apps.remove(key).is_none() {
             return Ok(false);
         }
@@ -57,6 +57,7 @@ impl AppStore for Memory {
             executions.retain(|execution, _| !executions::of(id).contains(execution));
         }
         numbers.remove(key);
+        keys.retain(|(app, _), _| app != key);
         listeners.remove(key);
         Ok(true)
     }

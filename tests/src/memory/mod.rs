@@ -17,6 +17,7 @@ use rondo_domain::{
     notice::Listener,
     schedule::Definition,
     state::{ClaimAnswer, State},
+    time::Timestamp,
 };
 use std::{
     collections::BTreeMap,
@@ -58,12 +59,20 @@ struct Row {
     created_with: Token,
 }
 
+/// What an idempotency key made.
+struct Kept {
+    fingerprint: String,
+    expires_at: Timestamp,
+    schedule: ScheduleId,
+}
+
 #[derive(Default)]
 struct Tables {
     apps: BTreeMap<AppKey, Arc<App>>,
     /// The last number given to a request, by app.
     numbers: BTreeMap<AppKey, u64>,
     rows: BTreeMap<ScheduleId, Row>,
+    keys: BTreeMap<(AppKey, String), Kept>,
     executions: BTreeMap<ExecutionId, Execution>,
     listeners: BTreeMap<AppKey, Vec<Listener>>,
 }

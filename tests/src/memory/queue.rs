@@ -1,9 +1,10 @@
-//! The queue, as SQS is one: delay, visibility timeout, redelivery. And wakes, one per schedule, as one-time
-//! EventBridge schedules are. Who receives, and when, is decided outside.
+//! The queue, as SQS is one: delay, visibility timeout, redelivery. And far wakes, as one-time EventBridge
+//! schedules are. Who receives, and when, is decided outside.
 
 use rondo_domain::{
     ids::ScheduleId,
     message::{Delayed, Message},
+    state::FarWake,
     time::{Span, Timestamp},
 };
 use std::{
@@ -26,7 +27,7 @@ struct Held {
     next: u64,
     /// By the instant of becoming visible, then in order of sending.
     waiting: BTreeMap<(Timestamp, u64), Message>,
-    wakes: BTreeMap<ScheduleId, (Timestamp, u32)>,
+    wakes: BTreeMap<(ScheduleId, Timestamp, u32), (Timestamp, Message)>,
 }
 
 #[derive(Default)]
@@ -73,28 +74,26 @@ impl MemoryQueue {
         self.held().waiting.is_empty()
     }
 
-    pub fn set_wake(&self, id: ScheduleId, generation: u32, at: Timestamp) {
-        self.held().wakes.insert(id, (at, generation));
+    /// `fires`: when it really does. The same wake again is the same one-time schedule.
+    pub fn set_wake(&self, id: ScheduleId, wake: FarWake, fires: Timestamp, message: Message) {
+        self.held().wakes.entry((id, wake.at, wake.generation)).or_insert((fires, message));
     }
 
-    pub fn clear_wake(&self, id: ScheduleId) {
-        self.held().wakes.remove(&id);
+    pub fn clear_wake(&self, id: ScheduleId, wake: FarWake) {
+        self.held().wakes.remove(&(id, wake.at, wake.generation));
     }
 
     pub fn has_wake(&self, id: ScheduleId) -> bool {
-        self.held().wakes.contains_key(&id)
+        self.held().wakes.keys().any(|(schedule, ..)| *schedule == id)
     }
 
     /// Takes out the wakes that are due; a one-time schedule removes itself as it fires.
-    pub fn due_wakes(&self, now: Timestamp) -> Vec<(ScheduleId, u32)> {
-        let mut held = self.held();
-        let due: Vec<_> = held.wakes.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
-        due.into_iter()
-            .filter_map(|id| held.wakes.remove(&id).map(|(_, generation)| (id, generation)))
-            .collect()
+    pub fn due_wakes(&self, now: Timestamp) -> Vec<Message> {
+        let due = self.held().wakes.extract_if(.., |_, (fires, _)| *fires <= now).collect::<Vec<_>>();
+        due.into_iter().map(|(_, (_, message))| message).collect()
     }
 
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.held().wakes.values().map(|(at, _)| *at).min()
+        self.held().wakes.values().map(|(fires, _)| *fires).min()
     }
 }

@@ -1,14 +1,14 @@
 //! Schedules and their states: created, listed, changed, planned, claimed, closed.
 
-use super::{Applied, Memory, Row, Tables};
+use super::{Applied, Kept, Memory, Row, Tables};
 use async_trait::async_trait;
 use rondo_domain::{
     change::Changed,
-    ids::ScheduleId,
+    ids::{AppKey, ScheduleId},
     plan::PlanWrite,
     ports::{
-        ChangeAnswer, ChangeWrite, CloseWrite, Created, NewSchedule, Page, Schedule, ScheduleQuery,
-        ScheduleStore, StateStore, StoreError,
+        ChangeAnswer, ChangeWrite, CloseWrite, Created, IdempotencyKey, NewSchedule, Page, Schedule,
+        ScheduleQuery, ScheduleStore, StateStore, StoreError,
     },
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, Status},
     time::{Span, Timestamp},
@@ -19,13 +19,28 @@ fn whole(row: &Row) -> Schedule {
     Schedule { definition: Arc::clone(&row.definition), state: row.state.clone() }
 }
 
+impl Tables {
+    /// What the key made, if it is taken.
+    fn known(&self, app: &AppKey, key: &IdempotencyKey, now: Timestamp) -> Option<Created> {
+        let kept = self.keys.get(&(app.clone(), key.key.clone())).filter(|kept| kept.expires_at > now)?;
+        let row = self.rows.get(&kept.schedule)?;
+        let is_same = kept.fingerprint == key.fingerprint;
+        Some(if is_same { Created::Replayed(whole(row)) } else { Created::KeyReused })
+    }
+}
+
 #[async_trait]
 impl ScheduleStore for Memory {
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError> {
         let mut tables = self.tables();
-        let NewSchedule { mut definition, state, number_it, limit } = new;
+        let NewSchedule { mut definition, state, number_it, limit, idempotency } = new;
         if let Some(row) = tables.rows.get(&state.id).filter(|row| row.created_with == state.change_token) {
             return Ok(Created::Done(Arc::clone(&row.definition)));
+        }
+        if let Some(key) = &idempotency
+            && let Some(known) = tables.known(&state.app, key, definition.created_at)
+        {
+            return Ok(known);
         }
         let lives = |row: &&Row| row.state.app == state.app && !row.state.status.has_ended();
         if limit.is_some_and(|limit| tables.rows.values().filter(lives).count() >= limit as usize) {
@@ -36,10 +51,23 @@ impl ScheduleStore for Memory {
             *last += 1;
             request.internal_id = *last;
         }
+        if let Some(IdempotencyKey { key, fingerprint, expires_at }) = idempotency {
+            let kept = Kept { fingerprint, expires_at, schedule: state.id };
+            tables.keys.insert((state.app.clone(), key), kept);
+        }
         let definition = Arc::new(definition);
         let row = Row { definition: Arc::clone(&definition), created_with: state.change_token, state };
         tables.rows.insert(row.state.id, row);
         Ok(Created::Done(definition))
+    }
+
+    async fn created_with(
+        &self,
+        app: &AppKey,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Created>, StoreError> {
+        Ok(self.tables().known(app, key, now))
     }
 
     async fn load(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError> {

@@ -5,12 +5,14 @@ use futures_util::future::join_all;
 use rondo_domain::{
     change::{Change, ChangeRefused},
     execution::ExecutionStatus,
-    ports::{ChangeAnswer, Created, StoreError},
+    ids::{AppKey, ScheduleId},
+    ports::{ChangeAnswer, Created, IdempotencyKey, NewSchedule, StoreError},
     schedule::Definition,
     state::{ClaimAnswer, Status},
     time::Span,
     trigger::{Interval, Trigger},
 };
+use std::sync::Arc;
 
 pub async fn creating_is_all_or_nothing(suite: &Suite) {
     let app = key("one");
@@ -158,4 +160,111 @@ pub async fn no_older_generation_is_claimed_after_a_change(suite: &Suite) {
     let unknown = suite.ask(suite.draft(&key("one")).state.id, 1, at(1));
     let answer: Result<ClaimAnswer, StoreError> = suite.stores.states.claim(&unknown, at(1)).await;
     assert!(matches!(answer, Ok(ClaimAnswer::Stale) | Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+/// The same draft once more: another id, the same key.
+fn keyed(suite: &Suite, app: &AppKey, key: &str, fingerprint: &str) -> NewSchedule {
+    let idempotency =
+        IdempotencyKey { key: key.to_owned(), fingerprint: fingerprint.to_owned(), expires_at: at(86_400) };
+    NewSchedule { idempotency: Some(idempotency), ..suite.draft(app) }
+}
+
+async fn ask(suite: &Suite, new: &NewSchedule) -> Created {
+    insist(|| suite.stores.schedules.create(new.clone())).await
+}
+
+/// Without creating anything.
+async fn known(suite: &Suite, new: &NewSchedule) -> Option<Created> {
+    let key = new.idempotency.as_ref().expect("a key");
+    let now = new.definition.created_at;
+    suite.stores.schedules.created_with(&new.state.app, key, now).await.expect("a read")
+}
+
+async fn is_there(suite: &Suite, new: &NewSchedule) -> bool {
+    suite.stores.schedules.load(new.state.id).await.expect("a read").is_some()
+}
+
+pub async fn a_key_makes_one_schedule(suite: &Suite) {
+    let app = key("one");
+    let first = keyed(suite, &app, "key", "this");
+    assert_eq!(known(suite, &first).await, None);
+    assert_eq!(ask(suite, &first).await, Created::Done(Arc::new(first.definition.clone())));
+    // The same id and token is the creation itself, and no repetition of the request.
+    assert_eq!(ask(suite, &first).await, Created::Done(Arc::new(first.definition.clone())));
+    let again = keyed(suite, &app, "key", "this");
+    let replayed = Created::Replayed(suite.load(first.state.id).await);
+    assert_eq!(ask(suite, &again).await, replayed);
+    assert_eq!(known(suite, &again).await, Some(replayed));
+    let other = keyed(suite, &app, "key", "that");
+    assert_eq!(ask(suite, &other).await, Created::KeyReused);
+    assert_eq!(known(suite, &other).await, Some(Created::KeyReused));
+    assert!(!is_there(suite, &again).await && !is_there(suite, &other).await);
+    // It is shown as it is now.
+    suite.run(first.state.id, 1, ExecutionStatus::Succeeded, at(0)).await;
+    let cancel = suite.change(&suite.state(first.state.id).await, Change::Cancel { because: None }, at(1));
+    insist(|| suite.stores.schedules.change(cancel.clone())).await;
+    assert_eq!(ask(suite, &again).await, Created::Replayed(suite.load(first.state.id).await));
+    // Other keys, and other apps' keys, are their own.
+    for new in [keyed(suite, &app, "key 2", "this"), keyed(suite, &key("two"), "key", "that")] {
+        assert_eq!(ask(suite, &new).await, Created::Done(Arc::new(new.definition.clone())));
+    }
+}
+
+pub async fn a_key_is_free_once_it_expires(suite: &Suite) {
+    let app = key("one");
+    let first = keyed(suite, &app, "key", "this");
+    suite.create(first.clone()).await;
+    let at_seconds = |seconds: u64| {
+        let mut new = keyed(suite, &app, "key", "that");
+        new.definition.created_at = at(seconds);
+        new.idempotency.as_mut().expect("a key").expires_at = at(seconds + 86_400);
+        new
+    };
+    assert_eq!(ask(suite, &at_seconds(86_399)).await, Created::KeyReused);
+    let second = at_seconds(86_400);
+    assert_eq!(known(suite, &second).await, None);
+    suite.create(second.clone()).await;
+    let third = at_seconds(2 * 86_400 - 1);
+    assert_eq!(ask(suite, &third).await, Created::Replayed(suite.load(second.state.id).await));
+    assert!(is_there(suite, &first).await, "what the key made before stays");
+}
+
+pub async fn a_key_goes_before_the_limit(suite: &Suite) {
+    let app = key("one");
+    let limited = |key: &str| NewSchedule { limit: Some(1), ..keyed(suite, &app, key, "this") };
+    let first = limited("key");
+    suite.create(first.clone()).await;
+    assert_eq!(ask(suite, &limited("key")).await, Created::Replayed(suite.load(first.state.id).await));
+    // What is refused takes no key.
+    let refused = limited("other");
+    assert_eq!(ask(suite, &refused).await, Created::LimitReached);
+    assert_eq!(known(suite, &refused).await, None);
+    let cancel = suite.change(&suite.state(first.state.id).await, Change::Cancel { because: None }, at(1));
+    insist(|| suite.stores.schedules.change(cancel.clone())).await;
+    suite.create(limited("other")).await;
+}
+
+pub async fn of_many_with_one_key_one_is_made(suite: &Suite) {
+    let app = key("one");
+    for limit in [None, Some(5)] {
+        let name = format!("key {limit:?}");
+        let all: Vec<_> =
+            (0..12).map(|_| NewSchedule { limit, ..keyed(suite, &app, &name, "this") }).collect();
+        let answers = join_all(all.iter().map(|new| ask(suite, new))).await;
+        let made: Vec<ScheduleId> = answers
+            .iter()
+            .map(|answer| match answer {
+                Created::Done(definition) => definition.id,
+                Created::Replayed(schedule) => schedule.definition.id,
+                refused => panic!("{refused:?}"),
+            })
+            .collect();
+        let first = answers.iter().filter(|answer| matches!(answer, Created::Done(_))).count();
+        assert_eq!((first, made.iter().all(|id| *id == made[0])), (1, true), "{answers:?}");
+        let mut there = 0;
+        for new in &all {
+            there += usize::from(is_there(suite, new).await);
+        }
+        assert_eq!(there, 1, "and only that is there");
+    }
 }

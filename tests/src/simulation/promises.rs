@@ -214,8 +214,9 @@ fn on_its_instants(case: &Case<'_>, life: &Life) -> Judged {
             } else if epoch > 0 {
                 let (_, every, asked_at, answered_at) = epochs[epoch - 1];
                 let earlier = occurrences(case).filter(|other| epoch_of(other) < epoch);
+                // One that came too late had been claimed, and says why; one that was never sent says nothing.
                 let last = earlier
-                    .filter(|other| other.status != ExecutionStatus::Missed)
+                    .filter(|other| other.status != ExecutionStatus::Missed || other.reason.is_some())
                     .map(|other| other.nominal_at)
                     .max();
                 ensure!(

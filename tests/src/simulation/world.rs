@@ -19,7 +19,8 @@ use rondo_domain::{
     ids::ScheduleId,
     message::{Delayed, Message},
     plan::Reach,
-    ports::{Clock, Entropy, Observer, Queue, StoreError, Wakes},
+    ports::{Clock, Entropy, Observer, Queue, StoreError, Wake, Wakes},
+    state::FarWake,
     time::{Span, Timestamp},
 };
 use std::sync::{
@@ -49,6 +50,7 @@ pub fn settings() -> Settings {
         },
         lease: Span::from_secs(75),
         carry_definition: 32 * 1024,
+        plan_singles: true,
     }
 }
 
@@ -154,21 +156,24 @@ impl Queue for World {
 /// to a minute late.
 #[async_trait]
 impl Wakes for World {
-    async fn set(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError> {
-        if at <= self.now().plus(settings().reach.window) {
-            self.queue.clear_wake(id);
-            World::send(self, vec![Delayed { at, message: Message::Wake { id, generation } }]);
-        } else {
+    async fn set(&self, wake: Wake) -> Result<(), StoreError> {
+        let Wake { id, generation, at, far, message } = wake;
+        if far {
             let late = Span::from_millis(self.dice.between(0, 59_000));
             let never = self.hits(self.faults.wake_never);
-            self.queue.set_wake(id, generation, if never { Timestamp::MAX } else { at.plus(late) });
+            let fires = if never { Timestamp::MAX } else { at.plus(late) };
+            self.queue.set_wake(id, FarWake { at, generation }, fires, message);
             self.sent.notify_one();
+        } else {
+            World::send(self, vec![Delayed { at, message }]);
         }
         Ok(())
     }
 
-    async fn clear(&self, id: ScheduleId) -> Result<(), StoreError> {
-        self.queue.clear_wake(id);
+    async fn clear(&self, id: ScheduleId, far: Option<FarWake>) -> Result<(), StoreError> {
+        if let Some(far) = far {
+            self.queue.clear_wake(id, far);
+        }
         Ok(())
     }
 }
@@ -317,8 +322,7 @@ impl Observer for Troubles {
 pub async fn pump(world: Arc<World>, dispatchers: Vec<(Arc<Process>, Engine)>) {
     loop {
         let now = world.now();
-        for (id, generation) in world.queue.due_wakes(now) {
-            let wake = Message::Wake { id, generation };
+        for wake in world.queue.due_wakes(now) {
             if world.hits(world.faults.wake_twice) {
                 let again = now.plus(Span::from_millis(world.dice.between(0, 40_000)));
                 world.queue.send(Delayed { at: again, message: wake.clone() }, Span::ZERO, now);

@@ -240,7 +240,7 @@ impl Engine {
             true if tell_end => self.finished(definition.id).await,
             // Nobody is to be told: it need not be read again.
             true => {
-                self.clear_wake(definition.id).await;
+                self.clear_wake(definition.id, None).await;
                 Ok(())
             }
             false => Ok(()),

@@ -6,8 +6,9 @@ use crate::{
     app::App,
     change::{Change, ChangeRefused, Changed},
     ids::{AppKey, ScheduleId},
+    message::Message,
     notice::{self, Event},
-    ports::{ChangeAnswer, ChangeWrite, Schedule},
+    ports::{ChangeAnswer, ChangeWrite, Schedule, Wake},
     schedule::Definition,
     state::Status,
     time::{Span, Timestamp},
@@ -33,14 +34,14 @@ impl Engine {
     ) -> Result<Managed, Error> {
         let change = Change::Cancel { because };
         let managed = self.change(app, id, self.now(), |_, _| Ok((change.clone(), None))).await?;
-        self.clear_wake(id).await;
+        self.clear_wake(id, managed.schedule.state.far_wake).await;
         self.tell_end_soon(&managed.schedule).await;
         Ok(managed)
     }
 
     pub async fn pause(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
         let managed = self.change(app, id, self.now(), |_, _| Ok((Change::Pause, None))).await?;
-        self.clear_wake(id).await;
+        self.clear_wake(id, managed.schedule.state.far_wake).await;
         Ok(managed)
     }
 
@@ -141,10 +142,15 @@ impl Engine {
 
     async fn wake_soon(&self, schedule: &Schedule) {
         let Schedule { definition, state } = schedule;
-        if !state.status.runs() {
-            self.clear_wake(definition.id).await;
-        } else if let Err(error) = self.wakes.set(definition.id, state.generation, self.now()).await {
-            self.observer.trouble("a changed schedule's wake could not be set", &error);
+        let (id, generation) = (definition.id, state.generation);
+        // Where nothing was changed, the wake is of this generation, and stays.
+        let outdated = state.far_wake.is_some_and(|far| far.generation != generation);
+        if !state.status.runs() || outdated {
+            self.clear_wake(id, state.far_wake).await;
+        }
+        if state.status.runs() {
+            let message = Message::Wake { id, generation };
+            self.set_wake(Wake { id, generation, at: self.now(), far: false, message }).await;
         }
         self.tell_end_soon(schedule).await;
     }
@@ -155,12 +161,6 @@ impl Engine {
             && let Err(Error::Store(error)) = self.tell_end(schedule).await
         {
             self.observer.trouble("a schedule's end could not be told yet", &error);
-        }
-    }
-
-    pub(super) async fn clear_wake(&self, id: ScheduleId) {
-        if let Err(error) = self.wakes.clear(id).await {
-            self.observer.trouble("an ended schedule's wake could not be removed", &error);
         }
     }
 

@@ -12,7 +12,7 @@ mod sweep;
 mod wake;
 
 pub use apps::{AppGrant, NewApp, Vault};
-pub use create::{Draft, preview};
+pub use create::{Draft, Made, preview};
 pub use manage::Managed;
 pub use notify::NoticeFate;
 pub use read::ExecutionFilter;
@@ -59,6 +59,8 @@ pub struct Settings {
     pub lease: Span,
     /// Definitions up to so many bytes of JSON travel in the message.
     pub carry_definition: usize,
+    /// A schedule of one occurrence is planned as it is created: its message waits instead of a wake.
+    pub plan_singles: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,8 @@ pub enum Error {
     Conflict(String),
     #[error("the app has {0} schedules that have not ended, as many as it may have")]
     LimitReached(u32),
+    #[error("the idempotency key came with another request before")]
+    KeyReused,
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -4,15 +4,24 @@ use super::{Engine, Error};
 use crate::{
     ids::ScheduleId,
     message::{Delayed, Message, Segment},
-    plan::{self, Occurrence, Plan, PlanWrite},
-    ports::Schedule,
-    state::{Closed, State},
+    plan::{self, Occurrence, Plan, PlanWrite, Reach, wake_before},
+    ports::{Schedule, Wake},
+    schedule::Definition,
+    state::{Closed, FarWake, State},
     time::{Span, Timestamp},
+    trigger::Trigger,
 };
 use std::sync::Arc;
 
+/// Longer than any schedule waits.
+const FOR_EVER: Span = Span::from_secs(10_000 * 366 * 86_400);
 /// How long before its instant a wake may arrive: a queue delays by whole seconds, and clocks differ.
 const WAKES_EARLY: Span = Span::from_secs(2);
+
+pub(super) struct Outgoing {
+    pub soon: Vec<Delayed>,
+    pub later: Option<Wake>,
+}
 
 impl Engine {
     /// Does nothing where the wake is of an older generation: that change has sent a wake of its own.
@@ -36,15 +45,17 @@ impl Engine {
             let because = "its trigger is no longer understood".to_owned();
             return self.cancel(&definition.app.clone(), id, Some(because)).await.map(drop);
         };
-        let plan = plan::plan(state, &rule, &definition.policy, &self.settings.reach, now);
-        let messages = self.segments(&schedule, &plan);
-        if !messages.is_empty() {
-            self.queue.send(messages).await?;
+        let reach = self.reach_of(definition);
+        let plan = plan::plan(state, &rule, &definition.policy, &reach, now);
+        let Outgoing { soon, later } = self.outgoing(&schedule, &plan, now);
+        if !soon.is_empty() {
+            self.queue.send(soon).await?;
         }
-        let next_wake = plan.next_wake;
-        let generation = state.generation;
         let tell_end = self.has_listeners(definition).await?;
-        let write = PlanWrite { id, if_version: state.version, token: self.token(), plan };
+        let far_wake = self.far_wake_of(id, &plan, now);
+        // Woken before its time, by a change or a doubled message: what waits outside the queue is replaced.
+        let replaced = state.far_wake.filter(|old| old.at > now && Some(old.at) != far_wake);
+        let write = PlanWrite { id, if_version: state.version, token: self.token(), plan, far_wake };
         let missed = write.missed_records(state);
         let saved = self.states.save_plan(write, now, tell_end).await?;
         if saved.is_some() {
@@ -55,8 +66,11 @@ impl Engine {
             None => Ok(()),
             Some(Closed { finished: true, .. }) => self.finished(id).await,
             Some(_) => {
-                if let Some(at) = next_wake {
-                    self.set_wake(id, generation, at).await;
+                if replaced.is_some() {
+                    self.clear_wake(id, replaced).await;
+                }
+                if let Some(wake) = later {
+                    self.set_wake(wake).await;
                 }
                 Ok(())
             }
@@ -70,18 +84,50 @@ impl Engine {
         state.overdue_looks == 0 && state.look_again_at.is_some_and(|look| early < look)
     }
 
-    async fn set_wake(&self, id: ScheduleId, generation: u32, at: Timestamp) {
+    /// A schedule of one occurrence may be planned whole, however far away that is.
+    pub(super) fn reach_of(&self, definition: &Definition) -> Reach {
+        let single = definition.occurrences == Some(1) || matches!(definition.trigger, Trigger::Single(_));
+        if self.settings.plan_singles && single {
+            Reach { window: FOR_EVER, ..self.settings.reach }
+        } else {
+            self.settings.reach
+        }
+    }
+
+    /// When the wake comes that is too far away for the queue, if a plan has one.
+    pub(super) fn far_wake_of(&self, id: ScheduleId, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+        let only = match plan.send.as_slice() {
+            [only] if plan.exhausted => Some(wake_before(id, only.due, &self.settings.reach)),
+            _ => None,
+        };
+        plan.next_wake.or(only).filter(|at| *at > now.plus(self.settings.reach.window))
+    }
+
+    /// What a plan sends through the queue, and what comes up later: the next wake, or the only segment
+    /// itself where it is too far away for the queue.
+    pub(super) fn outgoing(&self, schedule: &Schedule, plan: &Plan, now: Timestamp) -> Outgoing {
+        let (id, generation) = (schedule.definition.id, schedule.state.generation);
+        let far = self.far_wake_of(id, plan, now);
+        let mut soon = self.segments(schedule, plan);
+        let wake = |at, message| Wake { id, generation, at, far: far.is_some(), message };
+        let later = match (plan.next_wake, far) {
+            (Some(at), _) => Some(wake(at, Message::Wake { id, generation })),
+            (None, Some(at)) => soon.pop().map(|only| wake(at, only.message)),
+            (None, None) => None,
+        };
+        Outgoing { soon, later }
+    }
+
+    /// Not fatal: whoever looks at what is overdue has it.
+    pub(super) async fn set_wake(&self, wake: Wake) {
+        let Wake { id, generation, at, far, .. } = wake;
         let set = async {
-            self.wakes.set(id, generation, at).await?;
+            self.wakes.set(wake).await?;
             // A far one outlives its message: whoever changed the schedule meanwhile has not seen it.
-            let far = at > self.now().plus(self.settings.reach.window);
             if far {
-                match self.schedules.load(id).await?.map(|schedule| schedule.state) {
-                    Some(state) if state.status.runs() && state.generation == generation => {}
-                    Some(state) if state.status.runs() => {
-                        self.wakes.set(id, state.generation, self.now()).await?;
-                    }
-                    _ => self.wakes.clear(id).await?,
+                let state = self.schedules.load(id).await?.map(|schedule| schedule.state);
+                if state.is_none_or(|state| !state.status.runs() || state.generation != generation) {
+                    self.wakes.clear(id, Some(FarWake { at, generation })).await?;
                 }
             }
             Ok(())
@@ -91,9 +137,16 @@ impl Engine {
         }
     }
 
+    pub(super) async fn clear_wake(&self, id: ScheduleId, far: Option<FarWake>) {
+        if let Err(error) = self.wakes.clear(id, far).await {
+            self.observer.trouble("a schedule's wake could not be removed", &error);
+        }
+    }
+
     /// After a write that finished the schedule: listeners are told, its wake is removed.
     pub(super) async fn finished(&self, id: ScheduleId) -> Result<(), Error> {
-        self.clear_wake(id).await;
+        // All is planned: no wake of it waits outside the queue any more.
+        self.clear_wake(id, None).await;
         match self.schedules.load(id).await? {
             Some(schedule) if schedule.state.untold => self.tell_end(&schedule).await,
             _ => Ok(()),

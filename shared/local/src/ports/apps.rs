@@ -143,6 +143,7 @@ impl LocalStore {
                     if ids.is_empty() {
                         for statement in [
                             "DELETE FROM notices WHERE app = ?1",
+                            "DELETE FROM idempotency_keys WHERE app = ?1",
                             "DELETE FROM counters WHERE app = ?1",
                             "DELETE FROM removals WHERE app = ?1",
                         ] {

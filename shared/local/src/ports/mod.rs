@@ -2,6 +2,7 @@
 
 mod apps;
 mod executions;
+mod idempotency;
 mod listeners;
 mod listing;
 mod queue;

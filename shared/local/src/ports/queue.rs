@@ -7,7 +7,8 @@ use rondo_domain::{
     ids::ScheduleId,
     message::{Delayed, Message},
     notice::Notice,
-    ports::{Queue, StoreError, Wakes},
+    ports::{Queue, StoreError, Wake, Wakes},
+    state::FarWake,
     time::Timestamp,
 };
 use rusqlite::params;
@@ -20,7 +21,7 @@ impl Queue for LocalStore {
         for Delayed { at, message } in messages {
             match message {
                 Message::Segment(_) => self.memory().agenda.push(at, message),
-                Message::Wake { id, generation } => self.set(id, generation, at).await?,
+                Message::Wake { id, generation } => self.set_wake(id, generation, at).await?,
                 Message::Attempt { .. } if at <= self.memory().attempts_until() => {
                     self.memory().agenda.push(at, message);
                 }
@@ -34,7 +35,19 @@ impl Queue for LocalStore {
 
 #[async_trait]
 impl Wakes for LocalStore {
-    async fn set(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError> {
+    async fn set(&self, wake: Wake) -> Result<(), StoreError> {
+        self.set_wake(wake.id, wake.generation, wake.at).await
+    }
+
+    async fn clear(&self, id: ScheduleId, _: Option<FarWake>) -> Result<(), StoreError> {
+        self.memory().with(id, |live| self.memory().drop_wake(live));
+        self.memory().let_go(id);
+        Ok(())
+    }
+}
+
+impl LocalStore {
+    async fn set_wake(&self, id: ScheduleId, generation: u32, at: Timestamp) -> Result<(), StoreError> {
         let memory = self.memory();
         while !memory.set_wake(id, generation, at) {
             // Its row has the wake, and is loaded before that.
@@ -45,14 +58,6 @@ impl Wakes for LocalStore {
         if memory.is_loaded(at, id) { Ok(()) } else { self.rest_if_idle(id).await }
     }
 
-    async fn clear(&self, id: ScheduleId) -> Result<(), StoreError> {
-        self.memory().with(id, |live| self.memory().drop_wake(live));
-        self.memory().let_go(id);
-        Ok(())
-    }
-}
-
-impl LocalStore {
     async fn rest_if_idle(&self, id: ScheduleId) -> Result<(), StoreError> {
         let idle = self.memory().with(id, |live| !crate::rows::is_open(&live.state));
         if idle == Some(true) { self.rest_until(id).await } else { Ok(()) }

@@ -1,6 +1,6 @@
 //! `ScheduleStore`: creating, loading, changing; what is overdue. Listing is in `listing`.
 
-use super::{listing, states::ending};
+use super::{idempotency, listing, states::ending};
 use crate::{
     batch::{Batch, Failure},
     memory::Memory,
@@ -10,10 +10,10 @@ use crate::{
 use async_trait::async_trait;
 use rondo_domain::{
     change::Changed,
-    ids::ScheduleId,
+    ids::{AppKey, ScheduleId},
     ports::{
-        ChangeAnswer, ChangeWrite, Created, NewSchedule, Page, Schedule, ScheduleQuery, ScheduleStore,
-        StoreError,
+        ChangeAnswer, ChangeWrite, Created, IdempotencyKey, NewSchedule, Page, Schedule, ScheduleQuery,
+        ScheduleStore, StoreError,
     },
     schedule::Definition,
     state::State,
@@ -31,12 +31,13 @@ struct NewRows {
     look: Option<Timestamp>,
     number_it: bool,
     limit: Option<u32>,
+    key: Option<IdempotencyKey>,
 }
 
 #[async_trait]
 impl ScheduleStore for LocalStore {
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError> {
-        let NewSchedule { definition, state, number_it, limit } = new;
+        let NewSchedule { definition, state, number_it, limit, idempotency: key } = new;
         let mut stored = state.clone();
         keep_durable(&mut stored);
         let rows = NewRows {
@@ -47,8 +48,19 @@ impl ScheduleStore for LocalStore {
             state,
             number_it,
             limit,
+            key,
         };
         self.write(move |batch| rows.create(batch)).await
+    }
+
+    async fn created_with(
+        &self,
+        app: &AppKey,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<Created>, StoreError> {
+        let (app, key) = (app.clone(), key.clone());
+        self.write(move |batch| idempotency::known(batch, &app, &key, now)).await
     }
 
     async fn load(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError> {
@@ -146,7 +158,12 @@ impl NewRows {
         if let Some(there) = batch.definition(id)? {
             return self.created_before(there);
         }
-        let app = &self.state.app;
+        let (app, now) = (&self.state.app, self.definition.created_at);
+        if let Some(key) = &self.key
+            && let Some(known) = idempotency::known(batch, app, key, now)?
+        {
+            return Ok(known);
+        }
         if let Some(limit) = self.limit
             && batch.count_of(app)? >= limit
         {
@@ -169,6 +186,9 @@ impl NewRows {
                 self.look.map(Timestamp::millis),
                 self.state_json,
             ])?;
+        if let Some(key) = &self.key {
+            idempotency::keep(batch, app, key, id, now)?;
+        }
         batch.count_created(app);
         let definition = self.numbered(number);
         let (state, look, shared) = (self.state.clone(), self.look, Arc::clone(&definition));

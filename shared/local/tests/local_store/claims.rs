@@ -113,7 +113,7 @@ async fn a_plan_with_missed_runs_leaves_their_record() {
         next_due: Some(at(6000)),
     };
     let version = world.state(id).await.version;
-    let write = PlanWrite { id, if_version: version, token: world.token(), plan };
+    let write = PlanWrite { id, if_version: version, token: world.token(), plan, far_wake: None };
     let saved = world.store.save_plan(write.clone(), at(5500), false).await.unwrap();
     assert!(saved.unwrap().applied);
     assert!(

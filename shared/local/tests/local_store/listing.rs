@@ -91,6 +91,7 @@ async fn a_limit_is_exact_and_numbers_have_no_gaps() {
             state: schedule.state.clone(),
             number_it: true,
             limit: Some(3),
+            idempotency: None,
         };
         new.definition.id = id;
         new.definition.request = Some(RequestFields { internal_id: 0, delay: Span::ZERO });

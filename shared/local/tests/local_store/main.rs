@@ -7,6 +7,7 @@ mod claims;
 mod driving;
 mod folder;
 mod full;
+mod keys;
 mod listing;
 mod real_time;
 mod restart;

@@ -23,7 +23,7 @@ async fn a_crash_loses_claims_and_plans_and_nothing_else() {
         look_again_at: Some(at(120_000)),
         next_due: None,
     };
-    let write = PlanWrite { id, if_version: 1, token: world.token(), plan };
+    let write = PlanWrite { id, if_version: 1, token: world.token(), plan, far_wake: None };
     assert!(world.store.save_plan(write, at(500), false).await.unwrap().is_some());
     let (_, first) = world.claim(id, 1).await;
     world.claim(id, 2).await;

@@ -208,10 +208,10 @@ impl World {
         state.look_again_at = Some(at(0));
         edit(&mut definition, &mut state);
         definition.app = state.app.clone();
-        let new = NewSchedule { definition, state, number_it: false, limit: None };
+        let new = NewSchedule { definition, state, number_it: false, limit: None, idempotency: None };
         match self.store.create(new).await? {
             Created::Done(_) => Ok(id),
-            Created::LimitReached => panic!("no limit was given"),
+            refused => panic!("neither limit nor key was given: {refused:?}"),
         }
     }
 
