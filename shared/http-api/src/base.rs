@@ -3,6 +3,11 @@
 use crate::Api;
 use http::{header, request::Parts};
 
+/// What stands before the API's paths where its caller sees them and the router does not, such as `/prod`; an
+/// extension of the request, put there by whoever cut it off.
+#[derive(Clone, Debug)]
+pub struct BasePath(pub String);
+
 /// Without a slash at its end.
 pub fn of(api: &Api, parts: &Parts) -> String {
     if let Some(url) = &api.settings.public_url {
@@ -17,5 +22,6 @@ pub fn of(api: &Api, parts: &Parts) -> String {
     let proto = text("x-forwarded-proto").and_then(|list| list.split(',').next()).map(str::trim);
     let scheme =
         if proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) { "https" } else { "http" };
-    format!("{scheme}://{host}")
+    let path = parts.extensions.get::<BasePath>().map_or("", |path| path.0.as_str());
+    format!("{scheme}://{host}{path}")
 }

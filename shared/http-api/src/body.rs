@@ -25,6 +25,22 @@ impl FromRequest<Arc<Api>> for JsonBody {
     }
 }
 
+/// A batch may have so many times the bytes of one body: 1 MiB, unless the operator said otherwise. What it is
+/// answered with then stays below the 6 MB that a Lambda function may answer.
+const BATCH_BODIES: usize = 4;
+
+/// The body of many requests in one.
+pub struct BatchBody(pub Value);
+
+impl FromRequest<Arc<Api>> for BatchBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = read(request, api.settings.body_limit.saturating_mul(BATCH_BODIES)).await?;
+        json::parse(&bytes).map(BatchBody)
+    }
+}
+
 async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH);

@@ -18,6 +18,7 @@ mod query;
 pub mod requests;
 mod routes;
 
+pub use base::BasePath;
 pub use problem::{Code, FieldFault, Problem};
 
 use axum::Router;

@@ -21,6 +21,7 @@ pub enum Code {
     ScheduleEnded,
     FewerThanStarted,
     ScheduleLimitReached,
+    IdempotencyKeyReused,
     Unavailable,
     StorageFull,
     Internal,
@@ -54,6 +55,10 @@ impl Code {
             Code::ScheduleLimitReached => {
                 ("schedule_limit_reached", "The app has too many schedules", StatusCode::CONFLICT)
             }
+            Code::IdempotencyKeyReused => {
+                let title = "The idempotency key belongs to another request";
+                ("idempotency_key_reused", title, StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Code::Unavailable => {
                 ("unavailable", "The service cannot answer just now", StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -80,6 +85,8 @@ pub enum Place {
     Pointer(String),
     /// A parameter of the query.
     Parameter(String),
+    /// A header of the request.
+    Header(String),
 }
 
 /// One field, and what would be right.
@@ -126,6 +133,20 @@ impl Problem {
         Self::invalid(vec![FieldFault { place: Place::Parameter(name.to_owned()), detail: detail.into() }])
     }
 
+    /// The same, of a value that stands at `pointer` in the body.
+    pub fn within(mut self, pointer: &str) -> Self {
+        for fault in &mut self.errors {
+            if let Place::Pointer(place) = &mut fault.place {
+                place.insert_str(0, pointer);
+            }
+        }
+        if self.errors.is_empty() {
+            self
+        } else {
+            Problem { code: self.code, ..Problem::invalid(self.errors) }
+        }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.code.status()
     }
@@ -139,6 +160,7 @@ impl Problem {
             let errors = self.errors.iter().map(|fault| match &fault.place {
                 Place::Pointer(pointer) => json!({"pointer": pointer, "detail": fault.detail}),
                 Place::Parameter(name) => json!({"parameter": name, "detail": fault.detail}),
+                Place::Header(name) => json!({"header": name, "detail": fault.detail}),
             });
             problem["errors"] = errors.collect();
         }
@@ -173,7 +195,7 @@ impl FieldFault {
             Place::Pointer(pointer) => {
                 format!("{} {}", pointer.trim_start_matches('/').replace('/', "."), self.detail)
             }
-            Place::Parameter(name) => format!("{name} {}", self.detail),
+            Place::Parameter(name) | Place::Header(name) => format!("{name} {}", self.detail),
         }
     }
 }
@@ -230,6 +252,10 @@ impl From<engine::Error> for Problem {
                 Problem::new(code, refused.to_string())
             }
             Error::Conflict(detail) => Problem::new(Code::Conflict, detail),
+            Error::KeyReused => {
+                let detail = "this key came with other content before: a new request wants a new key";
+                Problem::new(Code::IdempotencyKeyReused, detail)
+            }
             limit @ Error::LimitReached(_) => Problem::new(Code::ScheduleLimitReached, limit.to_string()),
             Error::Store(error) => error.into(),
         }

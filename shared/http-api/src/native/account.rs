@@ -1,4 +1,4 @@
-//! The calling app and its figures, and whether the service is there at all.
+//! The calling app and its figures, which version answers, and whether the service is there at all.
 
 use crate::{access::Caller, admin::AppEntry, answer::Json, problem::Problem};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ pub async fn app(caller: Caller) -> Json {
         "limits": {"max_schedules": max_schedules},
         "secrets": dates(secrets),
         "signing_secrets": dates(signing_secrets),
+        "service": {"version": env!("CARGO_PKG_VERSION")},
     }))
 }
 

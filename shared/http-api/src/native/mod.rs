@@ -1,8 +1,10 @@
 //! The native API, `/v1`: where everything can be said.
 
 mod account;
+mod batch;
 mod definition;
 mod executions;
+mod idempotency;
 mod preview;
 mod schedules;
 pub(crate) mod target;
@@ -27,7 +29,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
     let one = get(schedules::show).patch(schedules::update).delete(schedules::cancel);
     Router::new()
         .at("/v1/schedules", get(schedules::list).post(schedules::create))
-        .at("/v1/schedules/batch", post(schedules::create_batch))
+        .at("/v1/schedules/batch", post(batch::create))
         .at("/v1/schedules/{id}", one)
         .at("/v1/schedules/{id}/pause", post(schedules::pause))
         .at("/v1/schedules/{id}/resume", post(schedules::resume))

@@ -1,19 +1,22 @@
 //! Handlers of `/v1/schedules`.
 
-use super::{definition, view};
+use super::{
+    definition,
+    idempotency::{GivenKey, REPLAYED},
+    view,
+};
 use crate::{
     access::Caller,
     answer::Json,
     body::{JsonBody, PathId},
-    fields::{At, Faults, Object, kind, quoted},
+    fields::quoted,
     problem::Problem,
     query::{Query, Scope},
 };
 use axum::response::{IntoResponse, Response};
-use futures_util::future::join_all;
 use http::{StatusCode, header};
 use rondo_domain::{
-    engine::{self, Invalid},
+    engine::{self, Invalid, Made},
     ids::ScheduleId,
     ports::{Schedule, ScheduleQuery},
     state::Status,
@@ -21,57 +24,26 @@ use rondo_domain::{
 use serde_json::{Value, json};
 use std::sync::{Mutex, PoisonError};
 
-const MAX_BATCH: usize = 100;
 pub const DEFAULT_PAGE: usize = 50;
 pub const MAX_PAGE: usize = 200;
 const DEFAULT_UPCOMING: usize = 10;
 pub const MAX_UPCOMING: usize = 1000;
 
-async fn create_one(caller: &Caller, body: &Value) -> Result<Schedule, Problem> {
-    let Caller { api, app, .. } = caller;
-    let now = api.engine.now();
-    let draft = definition::read(body, api, app, now)?;
-    Ok(api.engine.create(app, draft).await?)
-}
-
-pub async fn create(caller: Caller, query: Query, JsonBody(body): JsonBody) -> Result<Response, Problem> {
+pub async fn create(
+    caller: Caller,
+    query: Query,
+    key: GivenKey,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
     query.allow_only(&[], &[])?;
-    let schedule = create_one(&caller, &body).await?;
-    let location = view::schedule_link(&caller.base, schedule.definition.id);
-    let view = Json(view::schedule(&schedule, &caller.base));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], view).into_response())
-}
-
-/// Each schedule has its own answer, in the order given.
-pub async fn create_batch(caller: Caller, JsonBody(body): JsonBody) -> Result<Json, Problem> {
-    let bodies = batch_of(&body)?;
-    let answers = join_all(bodies.iter().map(|body| async {
-        match create_one(&caller, body).await {
-            Ok(schedule) => json!({"status": 201, "schedule": view::schedule(&schedule, &caller.base)}),
-            Err(problem) => json!({"status": problem.status().as_u16(), "problem": problem.to_json()}),
-        }
-    }));
-    Ok(Json(json!({"results": answers.await})))
-}
-
-fn batch_of(body: &Value) -> Result<&[Value], Problem> {
-    let mut faults = Faults::default();
-    let bodies = Object::of(body, At::ROOT, &mut faults).and_then(|object| {
-        object.allow_only(&["schedules"], &mut faults);
-        match object.required("schedules", &mut faults)? {
-            Value::Array(bodies) if (1..=MAX_BATCH).contains(&bodies.len()) => Some(bodies.as_slice()),
-            Value::Array(bodies) => {
-                let detail = format!("must hold 1 to {MAX_BATCH} schedules, not {}", bodies.len());
-                faults.add(object.at("schedules"), detail);
-                None
-            }
-            other => {
-                faults.add(object.at("schedules"), format!("must be an array, not {}", kind(other)));
-                None
-            }
-        }
-    });
-    faults.check(bodies)
+    let Caller { api, app, base } = &caller;
+    let now = api.engine.now();
+    let draft = definition::read(&body, api, app, now)?;
+    let Made { schedule, replayed } = api.engine.create_once(app, draft, key.whole(&body, now)).await?;
+    let location = view::schedule_link(base, schedule.definition.id);
+    let view = Json(view::schedule(&schedule, base));
+    let answer = (StatusCode::CREATED, [(header::LOCATION, location)], view);
+    Ok(if replayed { ([REPLAYED], answer).into_response() } else { answer.into_response() })
 }
 
 pub async fn list(caller: Caller, query: Query) -> Result<Json, Problem> {

@@ -47,7 +47,7 @@ impl IntoResponse for Refusal {
 fn field_name(fault: &FieldFault) -> String {
     match &fault.place {
         Place::Pointer(pointer) => pointer.trim_start_matches('/').replace('/', "."),
-        Place::Parameter(name) => name.clone(),
+        Place::Parameter(name) | Place::Header(name) => name.clone(),
     }
 }
 
