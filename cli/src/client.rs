@@ -5,13 +5,24 @@ use crate::{
     profile::{Account, Reach},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::NaiveDateTime;
 use http::{Method, StatusCode, header};
+use rondo_domain::time::Timestamp;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use url::{Host, Url};
 
 /// Longer than the API ever takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer as it came, whatever its status.
+pub struct Heard {
+    pub status: StatusCode,
+    /// The server's clock as it answered, to the second.
+    pub date: Option<Timestamp>,
+    /// None where it is no JSON.
+    pub body: Option<Value>,
+}
 
 pub struct Client {
     base: Url,
@@ -25,19 +36,7 @@ impl Client {
     }
 
     pub fn new(account: &Account) -> Result<Client> {
-        let with_scheme = if account.host.contains("://") {
-            account.host.clone()
-        } else {
-            format!("http://{}", account.host)
-        };
-        let mut base = Url::parse(&with_scheme).when(|| format!("{:?} is no host", account.host))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            let text = format!("{:?} is no host: write http://HOST:PORT or https://HOST", account.host);
-            return Err(Failure::new(text));
-        }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
+        let base = base_of(&account.host)?;
         let local = is_loopback(&base);
         if base.scheme() == "http" && !local {
             eprintln!("warning: the app's secret goes to {base} unencrypted; use https");
@@ -69,6 +68,21 @@ impl Client {
 
     pub async fn delete(&self, path: &str) -> Result<Value> {
         self.ask(Method::DELETE, path, &[], None).await
+    }
+
+    /// Asks without judging the answer.
+    pub async fn hear(&self, path: &str) -> Result<Heard, reqwest::Error> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        let request = self.http.get(url).header(header::AUTHORIZATION, &self.authorization);
+        let response = request.send().await?;
+        let (status, date) = (response.status(), response.headers().get(header::DATE));
+        let date = date.and_then(|date| date_of(date.to_str().ok()?));
+        Ok(Heard { status, date, body: serde_json::from_str(&response.text().await?).ok() })
+    }
+
+    pub fn base(&self) -> &Url {
+        &self.base
     }
 
     /// `path` is relative to the host, its parts encoded already.
@@ -126,9 +140,15 @@ impl Client {
         problem(status, answer)
     }
 
-    fn shown(&self) -> &str {
+    pub fn shown(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
+}
+
+/// The form of RFC 9110, section 5.6.7, that servers write.
+fn date_of(text: &str) -> Option<Timestamp> {
+    let date = NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
+    Some(Timestamp::from_utc(date.and_utc()))
 }
 
 /// Problem details of the native API (RFC 9457), or the recurring-callback contract's own form.
@@ -144,7 +164,10 @@ fn problem(status: StatusCode, answer: &Value) -> Failure {
     let message = if errors.is_empty() { detail.or(title) } else { title.or(detail) };
     let mut failure = Failure::new(message.unwrap_or_else(|| status.to_string()));
     for error in errors {
-        let place = error["pointer"].as_str().or_else(|| error["parameter"].as_str()).unwrap_or_default();
+        let place = ["pointer", "parameter", "header"]
+            .iter()
+            .find_map(|kind| error[*kind].as_str())
+            .unwrap_or_default();
         let detail = error["detail"].as_str().unwrap_or_default();
         failure = failure.with(format!("{} {detail}", flag_of(place).unwrap_or(place)));
     }
@@ -197,6 +220,7 @@ fn flag_of(pointer: &str) -> Option<&'static str> {
         ("/policy/spread", "--spread"),
         ("/tags", "--tag"),
         ("/count", "--count"),
+        ("Idempotency-Key", "--idempotency-key"),
     ];
     flags.into_iter().find(|(prefix, _)| starts(prefix)).map(|(_, flag)| flag)
 }
@@ -221,7 +245,20 @@ fn http_client(local: bool) -> Result<reqwest::Client> {
     Ok(builder.build()?)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// The host as a user writes it: its scheme may be missing. Ends with a slash.
+pub fn base_of(host: &str) -> Result<Url> {
+    let with_scheme = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
+    let mut base = Url::parse(&with_scheme).when(|| format!("{host:?} is no host"))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+        return Err(Failure::new(format!("{host:?} is no host: write http://HOST:PORT or https://HOST")));
+    }
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    Ok(base)
+}
+
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -257,6 +294,12 @@ mod tests {
         let answer =
             json!({"error": {"code": 400, "message": "Value Error", "details": "comment is required"}});
         assert_eq!(problem(StatusCode::BAD_REQUEST, &answer).to_string(), "error: comment is required");
+    }
+
+    #[test]
+    fn the_servers_clock_is_read() {
+        assert_eq!(date_of("Thu, 01 Jan 1970 00:01:40 GMT"), Some(Timestamp::from_millis(100_000)));
+        assert_eq!(date_of("1970-01-01T00:01:40Z"), None);
     }
 
     #[test]

@@ -36,6 +36,15 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What happened and the particulars, without hints.
+    pub fn in_one_line(&self) -> String {
+        let parts: Vec<&str> =
+            std::iter::once(&self.message).chain(&self.particulars).map(String::as_str).collect();
+        parts.join("; ")
+    }
+}
+
 /// As it is printed: `error:`, then the particulars, then `hint:` lines.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

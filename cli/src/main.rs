@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use rondo::{
     commands::{
-        add, app, change, comment, completions, demo, executions, list, listen, preview, redeliver, serve,
-        show, stats, update,
+        add, app, change, comment, completions, demo, doctor, executions, list, listen, preview, redeliver,
+        serve, show, stats, update,
     },
     failure::Result,
     logs,
@@ -59,6 +59,8 @@ enum Command {
     Redeliver(redeliver::Redeliver),
     /// Show counts and lateness
     Stats(stats::Stats),
+    /// Check that a Rondo answers, knows this app, is in time, and calls back
+    Doctor(doctor::Doctor),
     /// Receive callbacks on this machine, verify and print them
     Listen(listen::Listen),
     /// Manage apps and their secrets, as the owner of the data folder
@@ -97,6 +99,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Comment(comment) => comment.run().await,
         Command::Redeliver(redeliver) => redeliver.run().await,
         Command::Stats(stats) => stats.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Listen(listen) => listen.run().await,
         Command::App(app) => app.run().await,
         Command::Completions(completions) => completions.run(Cli::command()),

@@ -3,6 +3,7 @@
 use super::{schedule_args::ScheduleArgs, schedule_view::whole};
 use crate::{client::Client, failure::Result, output::Output, profile::Reach};
 use clap::{ArgGroup, Args};
+use http::Method;
 use serde_json::Value;
 
 /// Needs a target (--return-url) and one of --interval, --at, --after, --cron and --every.
@@ -11,6 +12,9 @@ use serde_json::Value;
 pub struct Add {
     #[command(flatten)]
     schedule: ScheduleArgs,
+    /// Make it once, however often this command is repeated with this key within a day (visible ASCII; a UUID)
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -26,7 +30,10 @@ impl Add {
         {
             http.entry("payload").or_insert(Value::Null);
         }
-        let created = Client::of(&self.reach)?.post("v1/schedules", Some(&schedule)).await?;
+        let headers: Vec<_> =
+            self.idempotency_key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
+        let client = Client::of(&self.reach)?;
+        let created = client.ask(Method::POST, "v1/schedules", &headers, Some(&schedule)).await?;
         self.output.put(&created, |lines| whole(&created, lines))
     }
 }

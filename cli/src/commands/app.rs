@@ -4,11 +4,12 @@
 use super::grant;
 use crate::{
     admin_socket::{self, Answered},
+    client,
     data_folder::DataFolder,
     failure::{Failure, Result, While as _},
     output::{self, Output, table},
     private_file,
-    profile::DEFAULT_HOST,
+    profile::{DEFAULT_HOST, Reach},
     service::{ServiceOptions, World},
 };
 use clap::{Args, Subcommand};
@@ -143,8 +144,7 @@ impl App {
 
     async fn ask(&self, request: AdminRequest) -> Result<Answered> {
         if !self.data.is_dir() {
-            let text = format!("there is no data folder {}", self.data.display());
-            return Err(Failure::new(text).hint("name it with --data; `rondo serve` makes one"));
+            return Err(self.no_folder(&request));
         }
         let socket = DataFolder::open(&self.data)?.admin_socket();
         if let Some(answered) = admin_socket::ask(&socket, &request).await? {
@@ -154,6 +154,27 @@ impl App {
         let answer = handle(&world.engine, &*world.vault, request).await;
         world.close().await;
         Ok(Answered { answer: answer?, url: DEFAULT_HOST.to_owned() })
+    }
+
+    /// Somewhere else there may be one, or none: on AWS a function of the deployment does what the folder's owner
+    /// does here.
+    fn no_folder(&self, request: &AdminRequest) -> Failure {
+        let failure = Failure::new(format!("there is no data folder {}", self.data.display()))
+            .hint("name it with --data; `rondo serve` makes one");
+        let profile = || Reach::default().profile().ok().flatten().map(|profile| profile.host);
+        let host = self.profile.host.clone().or_else(profile);
+        match host.filter(|host| client::base_of(host).is_ok_and(|base| !client::is_loopback(&base))) {
+            None => failure,
+            Some(host) => {
+                let payload = serde_json::to_string(request).unwrap_or_default().replace('\'', r"'\''");
+                failure
+                    .hint(format!("the apps of {host} are managed where it runs, by whoever runs it"))
+                    .hint(format!(
+                        "on AWS, with AWS credentials: aws lambda invoke --function-name STACK-admin \
+                         --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout"
+                    ))
+            }
+        }
     }
 
     fn granted(&self, grant: &AppGrant, url: &str) -> Result<()> {

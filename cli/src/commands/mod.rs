@@ -6,6 +6,7 @@ pub mod change;
 pub mod comment;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod executions;
 pub mod grant;
 pub mod list;

@@ -44,7 +44,7 @@ pub struct Serve {
     /// The shortest interval of the recurring-callback contract
     #[arg(long, value_name = "SPAN", env = "RONDO_MINIMUM_INTERVAL", value_parser = span, default_value = "300ms")]
     minimum_interval: String,
-    /// The largest request body, in bytes
+    /// The largest request body, in bytes; a batch may have four times as many
     #[arg(long, value_name = "BYTES", env = "RONDO_BODY_LIMIT", default_value_t = 256 * 1024)]
     body_limit: usize,
     /// How many API connections may be open; more wait

@@ -60,3 +60,21 @@ async fn without_a_running_serve_the_folder_itself_is_opened() -> anyhow::Result
     assert_eq!(crate::ran(list).await?.code, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn apps_of_a_deployment_are_managed_there() -> anyhow::Result<()> {
+    let desk = Desk::new()?;
+    let arguments = ["app", "create", "the boss's", "--host", "https://rondo.example/stage"];
+    let ran = desk.rondo(&arguments).await?;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    insta::assert_snapshot!("app_of_a_deployment", ran.err);
+    // So says the profile, too, where there is no flag.
+    let profile =
+        r#"{"profiles":{"default":{"host":"https://rondo.example","app_key":"a","app_secret":"b"}}}"#;
+    fs::write(desk.path("profiles.json"), profile)?;
+    let ran = desk.rondo(&["app", "list"]).await?;
+    assert!(ran.err.contains(r#"--payload '{"action":"list"}' /dev/stdout"#), "{}", ran.err);
+    let here = desk.rondo(&["app", "list", "--host", "http://localhost:8080"]).await?;
+    assert!(!here.err.contains("aws lambda"), "{}", here.err);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod apps;
 mod demo;
+mod doctor;
 mod listen;
 mod process;
 mod profiles;

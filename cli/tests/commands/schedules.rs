@@ -241,3 +241,18 @@ async fn refusals_name_the_flag_and_exit_codes_tell_kinds_apart() -> anyhow::Res
     assert!(away.err.contains("\nhint: start one with `rondo serve`"), "{}", away.err);
     Ok(())
 }
+
+#[tokio::test]
+async fn with_a_key_it_is_added_once() -> anyhow::Result<()> {
+    let (desk, _serve, receiver) = started().await?;
+    let url = receiver.server.url();
+    let add = ["add", "-i", "1h", "-u", &url, "--idempotency-key", "deploy-7"];
+    let first = desk.json(&add).await?;
+    assert_eq!(desk.json(&add).await?["id"], first["id"]);
+    let other = desk.rondo(&[&add[..], &["-n", "other"]].concat()).await?;
+    assert_eq!(other.code, 1);
+    assert!(other.err.starts_with("error: this key came with other content before"), "{}", other.err);
+    let wrong = desk.rondo(&["add", "-i", "1h", "-u", &url, "--idempotency-key", "two words"]).await?;
+    assert!(wrong.err.contains("--idempotency-key must be 1 to 255 visible ASCII"), "{}", wrong.err);
+    Ok(())
+}
