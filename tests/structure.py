@@ -15,10 +15,19 @@ FAULTS = []
 # Dependencies point inwards: a crate may use these of the project's own, and no others.
 MAY_USE = {
     "shared/domain": set(),
+    "shared/system": {"rondo-domain"},
     "shared/outbound": {"rondo-domain"},
-    "shared/local": {"rondo-domain"},
+    "shared/local": {"rondo-domain", "rondo-system"},
+    "shared/aws": {"rondo-domain"},
     "shared/http-api": {"rondo-domain"},
+    "shared/lambda": {"rondo-domain", "rondo-outbound", "rondo-aws", "rondo-http-api", "rondo-system"},
     "cli": {"rondo-domain", "rondo-outbound", "rondo-local", "rondo-http-api"},
+    # A function is a main: what it does stands in `shared/lambda`.
+    "functions/admin": {"rondo-lambda"},
+    "functions/dispatcher": {"rondo-lambda"},
+    "functions/requests": {"rondo-lambda"},
+    "functions/schedules": {"rondo-lambda"},
+    "functions/sweeper": {"rondo-lambda"},
 }
 # What the domain must not know: no I/O, no HTTP, no database, no clock, no randomness.
 FORBIDDEN_IN_DOMAIN = {"tokio", "reqwest", "hyper", "axum", "rusqlite", "http", "getrandom", "rand", "aws-sdk-dynamodb"}

@@ -2,6 +2,8 @@
 //! contract that every adapter of the ports has to keep.
 
 pub mod api_world;
+pub mod deployed;
+pub mod emulator;
 pub mod faults;
 pub mod memory;
 pub mod port_suite;

@@ -71,7 +71,20 @@ pub struct Receiver {
 impl Receiver {
     /// Answers 200 until told otherwise.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+        Self::on(TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port"))
+    }
+
+    /// The same on another address of loopback: no function may call 127.0.0.1, where its runtime listens.
+    pub async fn start_apart() -> Self {
+        let listener = match TcpListener::bind(("127.0.0.2", 0)).await {
+            Ok(listener) => listener,
+            // Not every system has more than one of version 4.
+            Err(_) => TcpListener::bind(("::1", 0)).await.expect("loopback has a second address"),
+        };
+        Self::on(listener)
+    }
+
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             received: Mutex::default(),
