@@ -43,6 +43,7 @@ pub fn settings() -> Settings {
             grace: Span::from_secs(60),
         },
         lease: Span::from_secs(75),
+        claim_ahead: Span::from_millis(200),
         carry_definition: 32 * 1024,
         plan_singles: true,
     }

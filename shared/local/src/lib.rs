@@ -47,6 +47,8 @@ pub fn settings() -> Settings {
             grace: Span::ZERO,
         },
         lease: Span::from_secs(10 * 365 * 86_400),
+        // A claim is made in memory.
+        claim_ahead: Span::ZERO,
         carry_definition: usize::MAX,
         // A wake here is an entry in memory; a message that far ahead would be lost with it.
         plan_singles: false,

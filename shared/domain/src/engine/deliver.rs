@@ -9,6 +9,7 @@ use crate::{
     message::{Delayed, Message, Segment},
     notice,
     plan::{Occurrence, spread_of},
+    policy::Overlap,
     ports::{CloseWrite, StoreError},
     schedule::Definition,
     settle::{Verdict, settle},
@@ -71,7 +72,12 @@ impl Engine {
         if occurrence.due > until {
             return Ok(Some(occurrence.due));
         }
-        self.clock.sleep_until(occurrence.due).await;
+        // Whether an earlier one still runs is asked at the due instant itself.
+        let ahead = match definition.policy.overlap {
+            Overlap::Allow => self.settings.claim_ahead,
+            Overlap::Skip => Span::ZERO,
+        };
+        self.clock.sleep_until(occurrence.due.minus(ahead)).await;
         let now = self.now();
         let ask = ClaimAsk {
             id: segment.id,
@@ -125,6 +131,7 @@ impl Engine {
         app: Option<Arc<App>>,
         lease_until: Timestamp,
     ) -> Result<(), Error> {
+        self.clock.sleep_until(execution.due_at).await;
         let verdict = self.attempt_call(definition, &mut execution, app).await;
         self.close(definition, execution, lease_until).await?;
         if verdict == Verdict::Gone {

@@ -57,6 +57,9 @@ pub struct Settings {
     pub reach: Reach,
     /// How long a claim holds without an outcome. Where claims die with the process, as good as for ever.
     pub lease: Span,
+    /// How long before it is due an occurrence is claimed, so that the claim's way to the store and back is over
+    /// when the call is to go out.
+    pub claim_ahead: Span,
     /// Definitions up to so many bytes of JSON travel in the message.
     pub carry_definition: usize,
     /// A schedule of one occurrence is planned as it is created: its message waits instead of a wake.
