@@ -27,6 +27,8 @@ use std::{
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
+/// The function's timeout, as `template.yaml` sets it.
+const DEPLOYED: Span = Span::from_secs(90);
 /// The longest that a call may take, and what recording it takes besides: nothing is held so long that less is left.
 const ATTEMPT: Span = Span::from_secs(60);
 const RECORDING: Span = Span::from_secs(5);
@@ -86,7 +88,7 @@ pub async fn serve(world: World) -> Result<(), StartError> {
     lambda_runtime::run(lambda_runtime::service_fn(move |event: LambdaEvent<Incoming<SqsBatch>>| {
         let (dispatcher, telemetry) = (dispatcher.clone(), Arc::clone(&telemetry));
         async move {
-            let deadline = deadline_of(&event.context);
+            let deadline = deadline_of(&event.context, dispatcher.engine.now(), DEPLOYED);
             let answer = dispatcher.answer(event.payload, deadline).await;
             // Metrics must not cost the answer: without it the whole batch would come again.
             let clock = &dispatcher.engine.clock;
@@ -281,8 +283,8 @@ impl<'e> Batch<'e> {
     /// Never with the body: it holds what the user sends, and the target's secrets.
     fn fail(&mut self, index: usize, error: &dyn fmt::Display) {
         if self.failed.insert(index) {
-            let message = &self.records[index].message_id;
-            tracing::warn!(message, %error, "a message is left to come back");
+            let message_id = &self.records[index].message_id;
+            tracing::warn!(message_id, %error, "a message is left to come back");
         }
     }
 

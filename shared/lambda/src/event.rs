@@ -1,7 +1,7 @@
 //! What a function is invoked with.
 
 use lambda_runtime::Context;
-use rondo_domain::time::Timestamp;
+use rondo_domain::time::{Span, Timestamp};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -35,7 +35,28 @@ impl From<WrongEvent> for lambda_runtime::Diagnostic {
     }
 }
 
-/// When Lambda ends this invocation, whatever it is doing then.
-pub fn deadline_of(context: &Context) -> Timestamp {
-    Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX))
+/// When Lambda ends this invocation, whatever it is doing then. Local stand-ins name an instant long past (`cargo lambda
+/// watch` one of 1970): then the function has the time that it has when deployed.
+pub fn deadline_of(context: &Context, now: Timestamp, deployed: Span) -> Timestamp {
+    let deadline = Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
+    if deadline > now { deadline } else { now.plus(deployed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_makes_no_sense_is_none() {
+        let (now, usual) = (Timestamp::from_millis(1_900_000_000_000), Span::from_secs(90));
+        let deadline = |millis| {
+            let mut context = Context::default();
+            context.deadline = millis;
+            deadline_of(&context, now, usual)
+        };
+        assert_eq!(deadline(1_900_000_000_001), Timestamp::from_millis(1_900_000_000_001));
+        assert_eq!(deadline(600_000), now.plus(usual));
+        assert_eq!(deadline(0), now.plus(usual));
+        assert_eq!(deadline(1_900_000_000_000), now.plus(usual));
+    }
 }

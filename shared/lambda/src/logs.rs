@@ -10,7 +10,7 @@ pub fn start(level: Option<&str>) {
     let level = level.and_then(|level| level.trim().parse::<LevelFilter>().ok()).unwrap_or(LevelFilter::INFO);
     let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("rondo", level);
     // The span that the runtime opens for an invocation carries its request id.
-    let filter = filter.with_target("Lambda runtime invoke", LevelFilter::INFO);
+    let filter = filter.with_target("lambda_runtime::layers", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

@@ -30,6 +30,8 @@ pub const ATTEMPTS: usize = 500;
 /// what is overdue with more than that before it is late because of the queue, and a second message does not help.
 pub const BUSY: u64 = 1_000;
 
+/// The function's timeout, as `template.yaml` sets it.
+const DEPLOYED: Span = Span::from_secs(55);
 /// So long before the deadline no further page is begun: one takes a second or two.
 const LAST_PAGE: Span = Span::from_secs(10);
 
@@ -93,7 +95,8 @@ pub async fn serve(world: World) -> Result<(), StartError> {
                 if let Incoming::Other(_) = event.payload {
                     return Err(SweepError::Event(WrongEvent(TAKES)));
                 }
-                let (round, failed) = sweeper.round(deadline_of(&event.context)).await;
+                let deadline = deadline_of(&event.context, sweeper.engine.now(), DEPLOYED);
+                let (round, failed) = sweeper.round(deadline).await;
                 for (metric, count) in round.counts() {
                     telemetry.count(metric, count);
                 }

@@ -46,12 +46,12 @@ impl Gateway {
 async fn start() -> Gateway {
     let world = World::start().await;
     let new = NewApp {
-        key: Some("ours".parse().unwrap()),
+        key: Some("ours".parse().expect("a key")),
         secret: Some(SECRET.to_owned()),
         name: "ours".to_owned(),
         ..NewApp::default()
     };
-    world.engine.create_app(new, &SealingKey::from_bytes([7; 32])).await.unwrap();
+    world.engine.create_app(new, &SealingKey::from_bytes([7; 32])).await.expect("a new app");
     Gateway::before(&world)
 }
 

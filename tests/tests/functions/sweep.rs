@@ -45,7 +45,7 @@ async fn overdue(count: usize) -> World {
         let every = Span::from_secs(60);
         let first = world.now().plus(every);
         let draft = world.draft(Trigger::Interval(Interval { every, first, end: None }), "/");
-        world.engine.create(&world.app, draft).await.unwrap();
+        world.engine.create(&world.app, draft).await.expect("a new schedule");
     }
     world.take_sent();
     world.sleep(Span::from_secs(600)).await;
