@@ -1,7 +1,7 @@
 //! The process that is measured: this very program, started again in another role, so that its memory and its
 //! start are its own.
 
-use crate::{api::CREDENTIALS, control, moment};
+use crate::{api::CREDENTIALS, coldstart::handshake, control, moment};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use rondo::service::{Service, ServiceOptions};
@@ -43,6 +43,9 @@ pub enum Role {
     /// The HTTP client in a closed loop.
     #[command(name = "loop-child", hide = true)]
     Loop(control::Loop),
+    /// TLS handshakes with a server on this machine.
+    #[command(name = "handshake-child", hide = true)]
+    Handshake(handshake::Client),
     /// An API that answers without storing.
     #[command(name = "answer-child", hide = true)]
     Answer,
@@ -54,6 +57,7 @@ pub async fn play(role: Role) -> anyhow::Result<()> {
         Role::Preload { data, schedules } => preload(&data, schedules).await,
         Role::Timers(timers) => control::timers(timers).await,
         Role::Loop(options) => control::closed_loop(options).await,
+        Role::Handshake(client) => handshake::client(&client),
         Role::Answer => control::answer().await,
     }
 }

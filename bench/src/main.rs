@@ -4,11 +4,14 @@
 mod api;
 mod bursts;
 mod child;
+mod coldstart;
 mod control;
+mod cost;
 mod creates;
 mod lateness;
 mod moment;
 mod report;
+mod scale;
 mod sink;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +36,12 @@ enum Command {
     Burst(bursts::Burst),
     /// Durable creates per second, against the disk's fdatasync rate and the same HTTP loop without storing.
     Creates(creates::Options),
+    /// How large the Lambda functions are and what their start takes, against one that does nothing.
+    Coldstart(coldstart::Options),
+    /// What AWS is asked for, and what that costs: for each execution, callback and request.
+    Cost(cost::Options),
+    /// Callbacks due at one instant on AWS: what its quotas make of them, reckoned and simulated.
+    Scale(scale::Options),
     #[command(flatten)]
     Child(child::Role),
 }
@@ -45,6 +54,9 @@ fn main() -> anyhow::Result<()> {
             Command::Throughput(options) => bursts::throughput(options).await,
             Command::Burst(options) => bursts::burst(options).await,
             Command::Creates(options) => creates::run(options).await,
+            Command::Coldstart(options) => coldstart::run(options).await,
+            Command::Cost(options) => cost::run(options).await,
+            Command::Scale(options) => tokio::task::spawn_blocking(|| scale::run(options)).await?,
             Command::Child(role) => child::play(role).await,
         }
     })
