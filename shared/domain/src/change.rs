@@ -73,6 +73,8 @@ impl State {
         self.version += 1;
         self.revision += 1;
         self.change_token = token;
+        // Of a plan that holds no longer.
+        self.look_when_idle = None;
         match change {
             Change::Cancel { because } => {
                 self.end(Status::Canceled, now);

@@ -67,6 +67,8 @@ pub struct Plan {
     pub exhausted: bool,
     pub next_wake: Option<Timestamp>,
     pub look_again_at: Option<Timestamp>,
+    /// As soon as all that is planned is over: where the next wake is later than the look above.
+    pub look_when_idle: Option<Timestamp>,
     pub next_due: Option<Timestamp>,
 }
 
@@ -366,8 +368,20 @@ impl<'a> Planning<'a> {
             (Some(wake), Some(way)) => Some(wake.min(way)),
             (wake, way) => wake.or(way),
         };
+        let wake_missed = next_wake.map(|at| at.plus(self.reach.grace));
+        let look_when_idle = wake_missed.filter(|at| look_again_at.is_some_and(|look| look < *at));
         let next_due = send.iter().map(|occurrence| occurrence.due).min().or(beyond_window);
-        Plan { send, missed, spread: self.spread, planned, exhausted, next_wake, look_again_at, next_due }
+        Plan {
+            send,
+            missed,
+            spread: self.spread,
+            planned,
+            exhausted,
+            next_wake,
+            look_again_at,
+            look_when_idle,
+            next_due,
+        }
     }
 }
 
@@ -396,6 +410,7 @@ impl State {
         self.planned = self.planned.max(write.plan.planned);
         self.exhausted = write.plan.exhausted;
         self.look_again_at = write.plan.look_again_at;
+        self.look_when_idle = write.plan.look_when_idle;
         self.far_wake = write.far_wake.map(|at| FarWake { at, generation: self.generation });
         self.next_due = write.plan.next_due;
         self.plan_token = write.token;

@@ -132,6 +132,9 @@ pub struct State {
     pub counts: Counts,
     /// By when somebody must have looked at this schedule again.
     pub look_again_at: Option<Timestamp>,
+    /// The same, as soon as nothing that is planned is open: the next wake is further away than what is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_when_idle: Option<Timestamp>,
     /// The last wake that was set further ahead than a queue carries; it may have come since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub far_wake: Option<FarWake>,
@@ -235,6 +238,7 @@ impl State {
             manual_runs: 0,
             counts: Counts::default(),
             look_again_at: None,
+            look_when_idle: None,
             far_wake: None,
             next_due: None,
             first_sent_at: None,
@@ -348,7 +352,17 @@ impl State {
             self.status = Status::Active;
         }
         self.revision += 1;
-        Closed { applied: true, first, finished: self.finish_if_over(now) }
+        let finished = self.finish_if_over(now);
+        self.rest_if_idle();
+        Closed { applied: true, first, finished }
+    }
+
+    /// Nothing is on its way any more: nobody need look before the next wake.
+    fn rest_if_idle(&mut self) {
+        let idle = self.claims.is_empty() && self.beyond.is_empty() && self.anchor.number >= self.planned;
+        if idle && self.status.runs() && self.look_again_at.is_some() {
+            self.look_again_at = self.look_again_at.max(self.look_when_idle.take());
+        }
     }
 
     /// Whoever held this claim is known to be gone: the next may take it over at once.

@@ -2,10 +2,11 @@
 
 use rondo_domain::{
     change::{Change, Changed},
+    execution::ExecutionStatus,
     ids::{ScheduleId, Token},
     plan::{Plan, PlanWrite, Reach, plan},
     policy::{Missed, Overlap, Policy},
-    state::{ClaimAsk, State},
+    state::{ClaimAsk, Closing, State},
     time::{Span, Timestamp},
     trigger::{DstPolicy, Interval, Rule, Trigger},
 };
@@ -204,4 +205,29 @@ fn a_long_absence_is_walked_in_stretches() {
         }
     }
     assert_eq!(state.anchor.at, at(now - 301 + 1));
+}
+
+#[test]
+fn an_idle_schedule_is_looked_at_when_its_next_wake_is_missed_and_not_before() {
+    let (rule, mut state) = (rule(3600, None), state(None));
+    let plan = planned(&state, &rule, &Policy::default(), 0);
+    // The next wake comes 180 s before 3600, and is missed 60 s later.
+    let (while_open, wake_missed) = (Some(at(180)), Some(at(3600 - 180 + 60)));
+    assert_eq!((plan.look_again_at, plan.look_when_idle), (while_open, wake_missed));
+    save(&mut state, &plan, 0);
+    claim(&mut state, 1, 0, 0);
+    assert_eq!(state.look_again_at, while_open);
+    assert!(state.close(1, Token(1), Closing::Waiting, Some(500), None, at(1)).applied);
+    assert_eq!((state.look_again_at, state.look_when_idle), (wake_missed, None));
+
+    // After a change somebody has to look at once, whatever of the old closes meanwhile.
+    let plan = planned(&state, &rule, &Policy::default(), 3420);
+    save(&mut state, &plan, 3420);
+    claim(&mut state, 2, 3600, 3600);
+    let change = Change::Update { occurrences: Some(9), rebase: false };
+    assert!(matches!(state.change(&change, Token(77), at(3601)), Changed::Done { .. }));
+    assert!(
+        state.close(2, Token(2), Closing::Over(ExecutionStatus::Succeeded), None, None, at(3602)).applied
+    );
+    assert_eq!(state.look_again_at, Some(at(3601)));
 }

@@ -22,7 +22,7 @@ pub struct FunctionSettings {
     /// it, it stays below a lease of 75 s.
     pub hold: Span,
     /// `RONDO_WINDOW_MS`, `RONDO_LEAD_MS`, `RONDO_LEAD_SPREAD_MS`, `RONDO_GRACE_MS`, `RONDO_RESEND_AFTER_MS`: see
-    /// [`rondo_domain::plan::Reach`]. Other than by default ([`rondo_aws::settings`]) only where tests shorten them.
+    /// [`rondo_domain::plan::Reach`]. Other than by default ([`rondo_aws::settings()`]) only where tests shorten them.
     pub engine: Settings,
     /// `AWS_LAMBDA_RUNTIME_API`, which Lambda sets: no target may be called there.
     pub runtime_api: Option<String>,

@@ -202,6 +202,7 @@ impl Suite {
             exhausted: false,
             next_wake: None,
             look_again_at: Some(at(600)),
+            look_when_idle: None,
             next_due: None,
         };
         PlanWrite { id: state.id, if_version: state.version, token: self.token(), plan, far_wake: None }

@@ -221,6 +221,7 @@ impl Engine {
             exhausted: false,
             next_wake: Some(wake_at),
             look_again_at: Some(wake_at.plus(self.settings.reach.grace)),
+            look_when_idle: None,
             next_due: due,
         }
     }

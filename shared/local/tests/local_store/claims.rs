@@ -110,6 +110,7 @@ async fn a_plan_with_missed_runs_leaves_their_record() {
         exhausted: false,
         next_wake: Some(at(6000)),
         look_again_at: Some(at(6000)),
+        look_when_idle: None,
         next_due: Some(at(6000)),
     };
     let version = world.state(id).await.version;

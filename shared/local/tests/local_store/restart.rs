@@ -21,6 +21,7 @@ async fn a_crash_loses_claims_and_plans_and_nothing_else() {
         exhausted: true,
         next_wake: None,
         look_again_at: Some(at(120_000)),
+        look_when_idle: None,
         next_due: None,
     };
     let write = PlanWrite { id, if_version: 1, token: world.token(), plan, far_wake: None };
