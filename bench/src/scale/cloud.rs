@@ -67,7 +67,9 @@ pub enum Load {
     /// One-time callbacks: one item, which leaves `due` and changes its status in `by_app` as it closes.
     OneTime,
     /// Recurring schedules: a record, and the count on the state; no index sees either.
-    Recurring,
+    Often,
+    /// Ones that plan anew for each occurrence: its end also moves the state's instant in `due`.
+    Seldom,
 }
 
 /// What happened, counted.
@@ -358,6 +360,7 @@ impl Gate for Cloud {
         let (table, due, app) = match op.name {
             "claim" => (1.0, 0.0, 0.0),
             "close" if self.load == Load::OneTime => (1.0, 1.0, 1.0),
+            "close" if self.load == Load::Seldom => (2.0, 2.0, 0.0),
             "close" => (2.0, 0.0, 0.0),
             "look_later" | "save_plan" => (1.0, 2.0, 0.0),
             // Apps and listeners come from the process's cache.
