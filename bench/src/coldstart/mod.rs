@@ -16,11 +16,10 @@ use tokio::process::Command;
 const EMPTY: &str = "empty-function";
 const FUNCTIONS: [&str; 5] = ["schedules", "requests", "dispatcher", "sweeper", "admin"];
 /// What `cargo lambda build --release` sets where the profile does not say otherwise.
-const AS_CARGO_LAMBDA: [(&str, &str); 4] = [
+const AS_CARGO_LAMBDA: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
     ("CARGO_PROFILE_RELEASE_LTO", "thin"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
-    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
 ];
 const MOST_ZIPPED: u64 = 5_000_000;
 const MOST_INSTRUCTIONS: f64 = 4.0;
