@@ -52,7 +52,7 @@ impl Engine {
             self.queue.send(soon).await?;
         }
         let tell_end = self.has_listeners(definition).await?;
-        let far_wake = self.far_wake_of(id, &plan, now);
+        let far_wake = later.as_ref().filter(|wake| wake.far).map(|wake| wake.at);
         // Woken before its time, by a change or a doubled message: what waits outside the queue is replaced.
         let replaced = state.far_wake.filter(|old| old.at > now && Some(old.at) != far_wake);
         let write = PlanWrite { id, if_version: state.version, token: self.token(), plan, far_wake };
