@@ -92,6 +92,25 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Adds a listener to an app's, oldest first; the same URL again replaces its events and forgets its failures.
+    pub fn add(all: &mut Vec<Listener>, url: &Url, events: &[Event], now: Timestamp) -> Listener {
+        if let Some(known) = all.iter_mut().find(|known| known.url == *url && known.removed_at.is_none()) {
+            known.events = events.to_vec();
+            known.failures_in_a_row = 0;
+            return known.clone();
+        }
+        let listener = Listener {
+            id: all.iter().map(|known| known.id).max().unwrap_or(0) + 1,
+            url: url.clone(),
+            events: events.to_vec(),
+            created_at: now,
+            failures_in_a_row: 0,
+            removed_at: None,
+        };
+        all.push(listener.clone());
+        listener
+    }
+
     pub fn hears(&self, event: Event) -> bool {
         self.removed_at.is_none() && (self.events.is_empty() || self.events.contains(&event))
     }

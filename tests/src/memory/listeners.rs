@@ -74,22 +74,7 @@ impl ListenerStore for Memory {
     ) -> Result<Listener, StoreError> {
         let mut tables = self.tables();
         let all = tables.listeners.entry(app.clone()).or_default();
-        if let Some(known) = all.iter_mut().find(|known| known.url == *url && known.removed_at.is_none()) {
-            known.events = events.to_vec();
-            known.failures_in_a_row = 0;
-            return Ok(known.clone());
-        }
-        let id = all.iter().map(|known| known.id).max().unwrap_or(0) + 1;
-        let listener = Listener {
-            id,
-            url: url.clone(),
-            events: events.to_vec(),
-            created_at: now,
-            failures_in_a_row: 0,
-            removed_at: None,
-        };
-        all.push(listener.clone());
-        Ok(listener)
+        Ok(Listener::add(all, url, events, now))
     }
 
     async fn listeners(&self, app: &AppKey) -> Result<Arc<[Listener]>, StoreError> {

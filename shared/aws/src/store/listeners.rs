@@ -25,25 +25,7 @@ impl ListenerStore for DynamoStore {
         events: &[Event],
         now: Timestamp,
     ) -> Result<Listener, StoreError> {
-        self.edit_listeners(app, |all| {
-            if let Some(known) = all.iter_mut().find(|known| known.url == *url && known.removed_at.is_none())
-            {
-                known.events = events.to_vec();
-                known.failures_in_a_row = 0;
-                return known.clone();
-            }
-            let listener = Listener {
-                id: all.iter().map(|known| known.id).max().unwrap_or(0) + 1,
-                url: url.clone(),
-                events: events.to_vec(),
-                created_at: now,
-                failures_in_a_row: 0,
-                removed_at: None,
-            };
-            all.push(listener.clone());
-            listener
-        })
-        .await
+        self.edit_listeners(app, |all| Listener::add(all, url, events, now)).await
     }
 
     async fn listeners(&self, app: &AppKey) -> Result<Arc<[Listener]>, StoreError> {

@@ -28,21 +28,7 @@ impl ListenerStore for LocalStore {
         let (app, url, events) = (app.clone(), url.clone(), events.to_vec());
         self.write(move |batch| {
             let mut all = stored(batch, &app)?;
-            let (events, url) = (events.clone(), url.clone());
-            let known = all.iter_mut().find(|known| known.url == url && known.removed_at.is_none());
-            let listener = match known {
-                Some(known) => {
-                    *known = Listener { events, failures_in_a_row: 0, ..known.clone() };
-                    known.clone()
-                }
-                None => {
-                    let id = all.last().map_or(1, |last| last.id + 1);
-                    let new =
-                        Listener { id, url, events, created_at: now, failures_in_a_row: 0, removed_at: None };
-                    all.push(new.clone());
-                    new
-                }
-            };
+            let listener = Listener::add(&mut all, &url, &events, now);
             put(batch, &app, &listener, all)?;
             Ok(listener)
         })
