@@ -1,6 +1,6 @@
 //! The record of one execution (or of a run of missed occurrences), with its attempts.
 
-use crate::state::WaitingKind;
+use crate::state::{State, Status, WaitingKind};
 use crate::{
     call::{CallFailure, CallOutcome},
     ids::{AppKey, ExecutionId, Token},
@@ -129,7 +129,59 @@ impl Attempt {
     }
 }
 
+/// The answer to whoever wants to make a waiting execution's next attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptClaim {
+    Claimed {
+        execution: Execution,
+        tries: u8,
+    },
+    /// Its schedule has changed since: no further attempt starts; close it.
+    ClaimedToDrop {
+        execution: Execution,
+    },
+    HeldUntil(Timestamp),
+    NotYet(Timestamp),
+    /// It has its outcome, or never was.
+    NotWaiting,
+}
+
 impl Execution {
+    /// Claims its next attempt, where that is its turn; what is answered with the execution is to be stored. Where
+    /// claims are leases, it is to be stored only over what this was, and as long as the state stays of that
+    /// generation.
+    pub fn claim_attempt(
+        &self,
+        state: &State,
+        token: Token,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> AttemptClaim {
+        if self.status != ExecutionStatus::Waiting {
+            return AttemptClaim::NotWaiting;
+        }
+        // Its schedule has changed since it began to wait: no further attempt starts.
+        let changed = state.generation != self.generation || state.status == Status::Canceled;
+        let tries = match self.claim {
+            Some(claim) if claim.token == token => claim.tries,
+            Some(claim) if claim.lease_until > now => return AttemptClaim::HeldUntil(claim.lease_until),
+            claim => {
+                let at = self.next_attempt_at.unwrap_or(now);
+                if !changed && at > now {
+                    return AttemptClaim::NotYet(at);
+                }
+                claim.map_or(0, |claim| claim.tries).saturating_add(1)
+            }
+        };
+        let claim = Some(RecordClaim { token, lease_until, tries });
+        let execution = Execution { claim, ..self.clone() };
+        if changed {
+            AttemptClaim::ClaimedToDrop { execution }
+        } else {
+            AttemptClaim::Claimed { execution, tries }
+        }
+    }
+
     /// An occurrence (or a run by hand) of which nothing is known yet but when it is due.
     pub fn new(
         id: ExecutionId,

@@ -5,7 +5,7 @@
 use crate::{
     app::App,
     change::{Change, ChangeRefused},
-    execution::{Execution, ExecutionStatus},
+    execution::{AttemptClaim, Execution, ExecutionStatus},
     ids::{AppKey, ExecutionId, ScheduleId, Token},
     message::{Delayed, Message},
     notice::{Event, Listener},
@@ -224,22 +224,6 @@ pub trait StateStore: Send + Sync {
     async fn close(&self, write: CloseWrite) -> Result<Closed, StoreError>;
     /// The end has been told: clears `untold` and the look it kept alive.
     async fn told(&self, id: ScheduleId) -> Result<(), StoreError>;
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum AttemptClaim {
-    Claimed {
-        execution: Execution,
-        tries: u8,
-    },
-    /// Its schedule has changed since: no further attempt starts; close it.
-    ClaimedToDrop {
-        execution: Execution,
-    },
-    HeldUntil(Timestamp),
-    NotYet(Timestamp),
-    /// It has its outcome, or never was.
-    NotWaiting,
 }
 
 #[derive(Clone, Debug)]

@@ -4,15 +4,15 @@ use super::{Faulty, Op};
 use async_trait::async_trait;
 use rondo_domain::{
     app::App,
-    execution::Execution,
+    execution::{AttemptClaim, Execution},
     ids::{AppKey, ExecutionId, ScheduleId, Token},
     message::Delayed,
     notice::{Event, Listener},
     plan::PlanWrite,
     ports::{
-        AppStore, AttemptClaim, ChangeAnswer, ChangeWrite, CloseWrite, Created, ExecutionQuery,
-        ExecutionStore, IdempotencyKey, ListenerStore, NewSchedule, Page, Queue, Schedule, ScheduleQuery,
-        ScheduleStore, StateStore, StoreError, Wake, Wakes,
+        AppStore, ChangeAnswer, ChangeWrite, CloseWrite, Created, ExecutionQuery, ExecutionStore,
+        IdempotencyKey, ListenerStore, NewSchedule, Page, Queue, Schedule, ScheduleQuery, ScheduleStore,
+        StateStore, StoreError, Wake, Wakes,
     },
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, FarWake},
     time::{Span, Timestamp},

@@ -1,15 +1,15 @@
 //! Executions' records, and the claims of those that wait for an attempt.
 
-use super::{Applied, Memory, Row, Tables};
+use super::{Applied, Memory, Tables};
 use async_trait::async_trait;
 use rondo_domain::{
     execution::ExecutionStatus,
-    execution::{Execution, RecordClaim},
+    execution::{AttemptClaim, Execution},
     ids::AppKey,
     ids::{ExecutionId, ScheduleId, Token},
     ports::{
-        AttemptClaim, CloseWrite, ExecutionQuery, ExecutionStore, LatenessMillis, Page, Statistics,
-        StatisticsStore, StoreError,
+        CloseWrite, ExecutionQuery, ExecutionStore, LatenessMillis, Page, Statistics, StatisticsStore,
+        StoreError,
     },
     state::{Closed, Closing, Status},
     time::Timestamp,
@@ -91,29 +91,14 @@ impl ExecutionStore for Memory {
         let (Some(row), Some(record)) = (rows.get(&id.schedule), executions.get_mut(&id)) else {
             return Ok(AttemptClaim::NotWaiting);
         };
-        if record.status != ExecutionStatus::Waiting {
-            return Ok(AttemptClaim::NotWaiting);
+        let claim = record.claim_attempt(&row.state, token, lease_until, now);
+        if let AttemptClaim::Claimed { execution, .. } | AttemptClaim::ClaimedToDrop { execution } = &claim {
+            record.clone_from(execution);
         }
-        let changed = stale(row, record);
-        let tries = match record.claim {
-            Some(claim) if claim.token == token => claim.tries,
-            Some(claim) if claim.lease_until > now => {
-                return Ok(AttemptClaim::HeldUntil(claim.lease_until));
-            }
-            claim => {
-                let at = record.next_attempt_at.unwrap_or(now);
-                if !changed && at > now {
-                    return Ok(AttemptClaim::NotYet(at));
-                }
-                claim.map_or(0, |claim| claim.tries).saturating_add(1)
-            }
-        };
-        record.claim = Some(RecordClaim { token, lease_until, tries });
-        if changed {
-            return Ok(AttemptClaim::ClaimedToDrop { execution: record.clone() });
+        if let AttemptClaim::Claimed { tries, .. } = claim {
+            self.tell(&Applied::AttemptClaim { id, generation: record.generation, token, tries });
         }
-        self.tell(&Applied::AttemptClaim { id, generation: record.generation, token, tries });
-        Ok(AttemptClaim::Claimed { execution: record.clone(), tries })
+        Ok(claim)
     }
 
     async fn close_attempt(&self, write: CloseWrite) -> Result<Closed, StoreError> {
@@ -161,11 +146,6 @@ impl ExecutionStore for Memory {
         let record = tables.executions.get_mut(&id);
         Ok(record.map(|record| record.comment = Some(comment.to_owned())).is_some())
     }
-}
-
-/// Its schedule has changed since it began to wait: no further attempt starts.
-fn stale(row: &Row, record: &Execution) -> bool {
-    row.state.generation != record.generation || row.state.status == Status::Canceled
 }
 
 #[async_trait]

@@ -3,9 +3,9 @@
 use super::{Suite, at, insist, key};
 use rondo_domain::{
     change::Change,
-    execution::{Execution, ExecutionStatus, Round},
+    execution::{AttemptClaim, Execution, ExecutionStatus, Round},
     ids::{ExecutionId, FIRST_MANUAL_NUMBER, ScheduleId, Token},
-    ports::{AttemptClaim, CloseWrite},
+    ports::CloseWrite,
     state::{Closing, Status},
     time::{Span, Timestamp},
 };

@@ -6,9 +6,9 @@ use crate::{
 };
 use rondo_domain::{
     change::Change,
-    execution::{ExecutionStatus, Round},
+    execution::{AttemptClaim, ExecutionStatus, Round},
     ids::{ExecutionId, ScheduleId},
-    ports::{AttemptClaim, CloseWrite, ExecutionQuery, ScheduleStore as _, StateStore as _},
+    ports::{CloseWrite, ExecutionQuery, ScheduleStore as _, StateStore as _},
     schedule::{Body, Definition, HttpTarget, Target},
     state::{Closing, Status},
     time::Span,

@@ -267,7 +267,7 @@ async fn a_held_attempt_is_looked_at_when_its_lease_ends() {
     let (token, lease_until) = (Token(99), at(5).plus(Span::from_secs(75)));
     let store = table.store();
     let claimed = insist(|| store.claim_attempt(execution, token, lease_until, at(5))).await;
-    let rondo_domain::ports::AttemptClaim::Claimed { execution: record, .. } = claimed else {
+    let rondo_domain::execution::AttemptClaim::Claimed { execution: record, .. } = claimed else {
         panic!("{claimed:?}")
     };
     assert_eq!(look().await, millis(lease_until));

@@ -10,9 +10,9 @@ use super::{
     transition::{Outcome, Source, Step},
 };
 use rondo_domain::{
-    execution::{Execution, ExecutionStatus, RecordClaim},
+    execution::{AttemptClaim, Execution, ExecutionStatus},
     ids::{ExecutionId, Token},
-    ports::{AttemptClaim, CloseWrite, StoreError},
+    ports::{CloseWrite, StoreError},
     state::{Closed, Closing, State, Status},
     time::Timestamp,
 };
@@ -29,39 +29,26 @@ impl DynamoStore {
             let Some(record) = self.record(id).await? else {
                 return Ok(AttemptClaim::NotWaiting);
             };
+            // A message that came twice: the state need not be read for that.
             if record.status != ExecutionStatus::Waiting {
                 return Ok(AttemptClaim::NotWaiting);
             }
             let Some(item) = self.present(id.schedule, Source::Certain).await? else {
                 return Ok(AttemptClaim::NotWaiting);
             };
-            let changed = stale(&item.state, &record);
-            let tries = match record.claim {
-                Some(claim) if claim.token == token => claim.tries,
-                Some(claim) if claim.lease_until > now => {
-                    return Ok(AttemptClaim::HeldUntil(claim.lease_until));
-                }
-                claim => {
-                    let at = record.next_attempt_at.unwrap_or(now);
-                    if !changed && at > now {
-                        return Ok(AttemptClaim::NotYet(at));
-                    }
-                    claim.map_or(0, |claim| claim.tries).saturating_add(1)
-                }
+            let claim = record.claim_attempt(&item.state, token, lease_until, now);
+            let (AttemptClaim::Claimed { execution, .. } | AttemptClaim::ClaimedToDrop { execution }) =
+                &claim
+            else {
+                return Ok(claim);
             };
-            let as_read = unchanged(&record);
-            let execution = Execution { claim: Some(RecordClaim { token, lease_until, tries }), ..record };
-            let mut writes = vec![Write::put(self.record_item(&execution)?, as_read)];
-            if !changed {
+            let mut writes = vec![Write::put(self.record_item(execution)?, unchanged(&record))];
+            if let AttemptClaim::Claimed { .. } = claim {
                 let key = Key::of_schedule(id.schedule, STATE);
                 writes.push(Write::Check { key, condition: still_runs(&item.state) });
             }
             if let Commit::Done = self.commit(writes).await? {
-                return Ok(if changed {
-                    AttemptClaim::ClaimedToDrop { execution }
-                } else {
-                    AttemptClaim::Claimed { execution, tries }
-                });
+                return Ok(claim);
             }
         }
         Err(self.keeps_changing(id))
@@ -117,11 +104,6 @@ impl DynamoStore {
     pub(super) fn keeps_changing(&self, id: ExecutionId) -> StoreError {
         StoreError::Unavailable(format!("{}: the record of {id} keeps changing", self.table))
     }
-}
-
-/// Its schedule has changed since it began to wait: no further attempt starts.
-fn stale(state: &State, record: &Execution) -> bool {
-    state.generation != record.generation || state.status == Status::Canceled
 }
 
 fn still_runs(state: &State) -> Expression {

@@ -11,9 +11,9 @@ use super::{
 };
 use async_trait::async_trait;
 use rondo_domain::{
-    execution::Execution,
+    execution::{AttemptClaim, Execution},
     ids::{ExecutionId, Token},
-    ports::{AttemptClaim, CloseWrite, ExecutionQuery, ExecutionStore, Page, StoreError},
+    ports::{CloseWrite, ExecutionQuery, ExecutionStore, Page, StoreError},
     state::Closed,
     time::Timestamp,
 };

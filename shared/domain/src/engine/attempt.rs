@@ -2,11 +2,11 @@
 
 use super::{Engine, Error, Handled};
 use crate::{
-    execution::{Execution, ExecutionStatus, Round},
+    execution::{AttemptClaim, Execution, ExecutionStatus, Round},
     ids::{AppKey, ExecutionId, FIRST_MANUAL_NUMBER, NO_SLOT, ScheduleId},
     message::{Delayed, Message},
     notice,
-    ports::{AttemptClaim, CloseWrite},
+    ports::CloseWrite,
     schedule::Definition,
     settle::Verdict,
     state::{MAX_TRIES, Status},

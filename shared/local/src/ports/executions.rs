@@ -10,9 +10,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use rondo_domain::{
-    execution::{Execution, ExecutionStatus, RecordClaim},
+    execution::{AttemptClaim, Execution, ExecutionStatus, RecordClaim},
     ids::{ExecutionId, Token},
-    ports::{AttemptClaim, CloseWrite, ExecutionQuery, ExecutionStore, Page, StoreError},
+    ports::{CloseWrite, ExecutionQuery, ExecutionStore, Page, StoreError},
     state::{Closed, Closing, Status},
     time::Timestamp,
 };

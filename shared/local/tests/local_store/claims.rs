@@ -3,12 +3,10 @@
 use crate::world::{World, at};
 use rondo_domain::{
     change::Change,
-    execution::ExecutionStatus,
+    execution::{AttemptClaim, ExecutionStatus},
     ids::NO_SLOT,
     plan::{Plan, PlanWrite},
-    ports::{
-        AttemptClaim, ChangeAnswer, ChangeWrite, Clock, ExecutionStore, Schedule, ScheduleStore, StateStore,
-    },
+    ports::{ChangeAnswer, ChangeWrite, Clock, ExecutionStore, Schedule, ScheduleStore, StateStore},
     state::{ClaimAnswer, Mark, Status},
     time::Span,
 };
