@@ -1,6 +1,6 @@
 //! An app: a tenant with a key, secrets, a time zone and limits.
 
-use crate::{ids::AppKey, time::Timestamp};
+use crate::{ids::AppKey, push::PushSettings, time::Timestamp};
 use base64::Engine as _;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -24,13 +24,21 @@ pub struct App {
     /// Newest first; each signs every callback.
     pub signing_secrets: Vec<SealedSecret>,
     pub limits: AppLimits,
+    #[serde(default)]
+    pub push: PushSettings,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppLimits {
     /// How many schedules may be live (not ended) at once; none: as many as there is room for.
     pub max_schedules: Option<u32>,
+    /// How many scheduled pushes may be live at once; none: [`MAX_PUSHES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pushes: Option<u32>,
 }
+
+/// The scheduled-push contract's own limit.
+pub const MAX_PUSHES: u32 = 1000;
 
 /// SHA-256 of a master secret, in base64. The secrets are long and random: no slow hash is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     ids::ExecutionId,
+    push::device::Subscription,
     time::{Span, Timestamp},
 };
 use serde::{Deserialize, Serialize};
@@ -120,4 +121,12 @@ pub trait TargetRules: Send + Sync {
     fn check_url(&self, text: &str) -> Result<Url, String>;
     /// A header of the user's own.
     fn check_header(&self, name: &str, value: &str) -> Result<(), String>;
+    /// A browser's push subscription, as it is kept: normalised. Or the field that is wrong, from `subscription` on
+    /// (`endpoint`, `keys.p256dh`, `keys.auth`), and a sentence that goes on from its name.
+    fn check_subscription(
+        &self,
+        endpoint: &str,
+        p256dh: &str,
+        auth: &str,
+    ) -> Result<Subscription, (&'static str, String)>;
 }

@@ -5,7 +5,7 @@ use crate::{
     call::{CallRequest, Method},
     execution::Execution,
     ids::ScheduleId,
-    schedule::{Body, Definition},
+    schedule::{Body, Definition, HttpTarget},
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -62,8 +62,13 @@ impl Links {
 }
 
 /// The next attempt of `execution`, ready to be sent.
-pub fn compose(definition: &Definition, execution: &Execution, app: Arc<App>, links: &Links) -> CallRequest {
-    let target = definition.http();
+pub fn compose(
+    definition: &Definition,
+    target: &HttpTarget,
+    execution: &Execution,
+    app: Arc<App>,
+    links: &Links,
+) -> CallRequest {
     let mut headers = target.headers.clone();
     let mut url = target.url.clone();
     let mut content_type = None;

@@ -126,9 +126,9 @@ impl State {
         self.finish_if_over(now);
     }
 
-    /// Where an interval goes on after a change: one interval after the last start, never before now. One
+    /// Where a trigger goes on after a change. An interval: one interval after the last start, never before now. One
     /// whose end comes before that stays as it is, and yields nothing more.
-    pub fn interval_goes_on(&self, trigger: &Trigger, now: Timestamp) -> Trigger {
+    pub fn goes_on(&self, trigger: &Trigger, now: Timestamp) -> Trigger {
         match trigger {
             Trigger::Interval(interval) => {
                 let mut interval = *interval;
@@ -142,6 +142,8 @@ impl State {
                 }
                 Trigger::Interval(interval)
             }
+            // What was opened before the change is dropped, and whoever is still to come is opened anew.
+            Trigger::FanOut(fan_out) => Trigger::FanOut(fan_out.counting_from(now)),
             other => other.clone(),
         }
     }

@@ -34,7 +34,7 @@ fn text(at: Option<Timestamp>) -> Option<String> {
 /// A request: times in ISO 8601 UTC, `interval` and `delay` in ms.
 pub fn request_view(definition: &Definition, state: &State) -> Value {
     let target = definition.http();
-    let payload = match &target.body {
+    let payload = match target.map_or(&Body::Empty, |target| &target.body) {
         Body::Envelope { payload } => payload.clone(),
         Body::Json(value) => Some(value.clone()),
         Body::Text(text) => Some(Value::from(text.as_str())),
@@ -49,7 +49,7 @@ pub fn request_view(definition: &Definition, state: &State) -> Value {
         "externalId": definition.id,
         "name": definition.name,
         "status": status_name(state.status),
-        "returnUrl": target.url,
+        "returnUrl": target.map(|target| &target.url),
         "notifyOnStatusNotOk": definition.delivery.on_failure,
         "delay": definition.request.as_ref().map_or(0, |request| request.delay.millis()),
         "interval": interval,
@@ -61,7 +61,7 @@ pub fn request_view(definition: &Definition, state: &State) -> Value {
         "firstExecTime": text(state.first_sent_at),
         "nextExecTime": text(upcoming(definition, state, 1).first().map(|(_, _, due)| *due)),
         "lastStatusCode": state.last_status,
-        "callbackType": target.method.as_str(),
+        "callbackType": target.map(|target| target.method.as_str()),
     })
 }
 

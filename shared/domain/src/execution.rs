@@ -4,6 +4,7 @@ use crate::state::{State, Status, WaitingKind};
 use crate::{
     call::{CallFailure, CallOutcome},
     ids::{AppKey, ExecutionId, Token},
+    push::fan_out::PushRecord,
     time::{Span, Timestamp},
 };
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Execution {
     pub round: Option<Round>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Present where it pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Box<PushRecord>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -207,6 +211,7 @@ impl Execution {
             counted_as: None,
             round: None,
             comment: None,
+            push: None,
         }
     }
 
@@ -237,7 +242,7 @@ impl Execution {
     /// What its end means for the schedule's counters.
     pub fn waiting_kind(&self) -> WaitingKind {
         match self.counted_as {
-            _ if self.id.is_manual() => WaitingKind::Manual,
+            _ if self.id.is_manual() || self.id.page > 0 => WaitingKind::Uncounted,
             Some(status) => WaitingKind::Recounted { had_failed: status == ExecutionStatus::Failed },
             None => WaitingKind::Occurrence,
         }

@@ -58,7 +58,7 @@ impl ScheduleId {
     }
 
     pub fn execution(self, number: u32, slot: u8) -> ExecutionId {
-        ExecutionId { schedule: self, slot, number }
+        ExecutionId { schedule: self, number, slot, page: 0 }
     }
 }
 
@@ -70,13 +70,27 @@ pub const FIRST_MANUAL_NUMBER: u32 = 1 << 31;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExecutionId {
     pub schedule: ScheduleId,
-    pub slot: u8,
     pub number: u32,
+    pub slot: u8,
+    /// Where one occurrence is for many: counted through the occurrence, from 1; 0 is the occurrence itself.
+    pub page: u16,
 }
 
 impl ExecutionId {
     pub fn is_manual(self) -> bool {
         self.number >= FIRST_MANUAL_NUMBER
+    }
+
+    /// One page of the same occurrence.
+    #[must_use]
+    pub fn page(self, slot: u8, page: u16) -> ExecutionId {
+        ExecutionId { slot, page, ..self }
+    }
+
+    /// The occurrence that a page belongs to.
+    #[must_use]
+    pub fn occurrence(self) -> ExecutionId {
+        self.page(NO_SLOT, 0)
     }
 }
 
@@ -89,7 +103,8 @@ impl fmt::Display for ScheduleId {
 impl fmt::Display for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = self.schedule.0 | (u128::from(self.slot) << 32) | u128::from(self.number);
-        Uuid::from_u128(bits).hyphenated().fmt(f)
+        Uuid::from_u128(bits).hyphenated().fmt(f)?;
+        if self.page > 0 { write!(f, ".{}", self.page) } else { Ok(()) }
     }
 }
 
@@ -104,11 +119,18 @@ impl FromStr for ExecutionId {
     type Err = NotAnId;
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let wrong = NotAnId("an execution");
+        let (text, page) = match text.split_once('.') {
+            Some((text, page)) => {
+                let plain = !page.starts_with(['0', '+']);
+                (text, page.parse().ok().filter(|_| plain).ok_or_else(|| wrong.clone())?)
+            }
+            None => (text, 0),
+        };
         let bits = Uuid::parse_str(text).map_err(|_| wrong.clone())?.as_u128();
         let schedule = ScheduleId::check(bits & !TAIL).map_err(|_| wrong.clone())?;
         match bits as u32 {
             0 => Err(wrong),
-            number => Ok(schedule.execution(number, (bits >> 32) as u8)),
+            number => Ok(schedule.execution(number, 0).page((bits >> 32) as u8, page)),
         }
     }
 }
@@ -193,6 +215,11 @@ mod tests {
         assert_eq!(third.parse(), Ok(schedule.execution(3, 0)));
         assert_eq!(schedule.to_string().parse(), Ok(schedule));
         assert_eq!(schedule.created().millis(), 1_764_547_200_123);
+        let page = schedule.execution(3, 0).page(52, 7);
+        assert!(page.to_string().ends_with("3400000003.7"));
+        assert_eq!(page.to_string().parse(), Ok(page));
+        assert_eq!(page.occurrence(), schedule.execution(3, 0));
+        assert!(format!("{third}.0").parse::<ExecutionId>().is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod ports;
+pub mod push;
 pub mod schedule;
 pub mod settle;
 pub mod span_text;

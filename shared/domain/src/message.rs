@@ -23,6 +23,10 @@ pub enum Message {
     /// A waiting execution's next attempt.
     Attempt {
         execution: ExecutionId,
+        /// When that is due, as far as the sender knew: where it is another one by now, so is the message. None: the
+        /// next, whichever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
     Notice(Notice),
 }

@@ -10,13 +10,18 @@ use crate::{
     message::{Delayed, Message},
     notice::{Event, Listener},
     plan::PlanWrite,
-    schedule::Definition,
+    push::{
+        audience::Audience,
+        device::{Device, Group, RegistrationId},
+        fan_out::Range,
+    },
+    schedule::{Contract, Definition},
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, FarWake, State, Status},
     time::{Span, Timestamp},
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use url::Url;
 
 /// A store or queue could not do what was asked; nothing of the write may be relied on.
@@ -74,6 +79,8 @@ pub struct NewSchedule {
     pub number_it: bool,
     /// Refuses where the app has as many schedules that have not ended; exact under concurrency.
     pub limit: Option<u32>,
+    /// The same for its scheduled pushes alone, and only where this is one (`Contract::Pushes`).
+    pub push_limit: Option<u32>,
     /// Makes this creation one that is made once, however often it is asked for.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -94,6 +101,7 @@ pub struct IdempotencyKey {
 pub enum Created {
     Done(Arc<Definition>),
     LimitReached,
+    PushLimitReached,
     /// The idempotency key had made this schedule before, which is shown as it is now; nothing was written.
     Replayed(Schedule),
     /// The idempotency key came with another fingerprint before; nothing was written.
@@ -138,8 +146,8 @@ pub struct ScheduleQuery {
     pub name: Option<String>,
     /// All of these tags; an empty value matches any.
     pub tags: Vec<(String, String)>,
-    /// Only those made through the recurring-callback contract.
-    pub requests_only: bool,
+    /// Only those made through this contract.
+    pub contract: Option<Contract>,
     /// Newest first, those older than this one.
     pub before: Option<ScheduleId>,
     pub limit: usize,
@@ -240,11 +248,15 @@ pub struct ExecutionQuery {
 pub trait ExecutionStore: Send + Sync {
     async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, StoreError>;
     async fn executions(&self, query: &ExecutionQuery) -> Result<Page<Execution, ExecutionId>, StoreError>;
-    /// A record without its count: what is told to others must be on record first. Never over another token's.
+    /// A record without its count: what is told to others must be on record first. Never over another token's; where
+    /// another claims the record's attempt by now (claims that are leases), it is `Unavailable`.
     async fn put_record(&self, execution: &Execution) -> Result<(), StoreError>;
     /// A run by hand (no record yet) or a redelivery (`reopens`: a final one whose number is closed): the record
     /// waits, and the state knows. False where the record is not as expected; one's own token there answers true.
     async fn open(&self, execution: &Execution, reopens: bool) -> Result<bool, StoreError>;
+    /// Pages of one occurrence: those that are not there yet wait from now on, and the state knows how many. Some or
+    /// all may be there already, of an earlier try whose answer was lost; none is ever put over another.
+    async fn open_pages(&self, pages: &[Execution]) -> Result<(), StoreError>;
     async fn claim_attempt(
         &self,
         id: ExecutionId,
@@ -307,6 +319,62 @@ pub trait ListenerStore: Send + Sync {
         ok: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+}
+
+/// Which devices of one group to read, in the order of their positions (and of their ids, where these are equal).
+#[derive(Clone, Debug)]
+pub struct Scan<'a> {
+    pub app: &'a AppKey,
+    pub group: Group,
+    /// Only whom it admits; a store may use it to read less.
+    pub audience: &'a Audience,
+    pub range: Range,
+    /// Only devices whose group has changed since (`moved_at` later), and that were there before (`created_at` not
+    /// later).
+    pub moved_since: Option<Timestamp>,
+    /// Those after this one.
+    pub after: Option<&'a RegistrationId>,
+    pub limit: usize,
+}
+
+#[async_trait]
+pub trait DeviceStore: Send + Sync {
+    /// Those that are known, in no particular order; at most 1,000 are asked for.
+    async fn devices(&self, app: &AppKey, ids: &[RegistrationId]) -> Result<Vec<Device>, StoreError>;
+    /// Puts it in place of the one of revision `if_revision` (0: none), with its group, tags and alias as they are
+    /// now; false where another is there. The same device again answers true.
+    async fn put_device(&self, app: &AppKey, device: &Device, if_revision: u64) -> Result<bool, StoreError>;
+    /// False where there is none.
+    async fn remove_device(&self, app: &AppKey, id: &RegistrationId) -> Result<bool, StoreError>;
+    /// The devices of an alias, by id.
+    async fn of_alias(
+        &self,
+        app: &AppKey,
+        alias: &str,
+        after: Option<&RegistrationId>,
+        limit: usize,
+    ) -> Result<Page<RegistrationId, RegistrationId>, StoreError>;
+    /// The groups that the app's devices are in; some may be empty by now.
+    async fn groups(&self, app: &AppKey) -> Result<Vec<Group>, StoreError>;
+    /// How many a scan would find; its `after` and `limit` are of no account.
+    async fn count(&self, scan: &Scan<'_>) -> Result<u64, StoreError>;
+    /// A page may be shorter than its limit although more follow; `next` says so.
+    async fn scan(&self, scan: &Scan<'_>) -> Result<Page<Device, RegistrationId>, StoreError>;
+    /// Which of them have been told of this occasion of the schedule, or of a later one: the last one that each was told
+    /// of is kept, for at least 60 days.
+    async fn told_devices(
+        &self,
+        schedule: ScheduleId,
+        occasion: Timestamp,
+        ids: &[RegistrationId],
+    ) -> Result<BTreeSet<RegistrationId>, StoreError>;
+    async fn tell_devices(
+        &self,
+        schedule: ScheduleId,
+        occasion: Timestamp,
+        ids: &[RegistrationId],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 }
 
 /// Executions that have ended, of one app.

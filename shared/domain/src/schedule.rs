@@ -4,6 +4,7 @@ use crate::{
     call::Method,
     ids::{AppKey, ScheduleId},
     policy::{Delivery, Policy},
+    push::{PushFields, PushTarget},
     time::{Span, Timestamp},
     trigger::Trigger,
 };
@@ -35,6 +36,19 @@ pub struct Definition {
     /// Present where the recurring-callback contract made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestFields>,
+    /// Present where the scheduled-push contract made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushFields>,
+}
+
+/// The published contract through which a schedule was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contract {
+    /// The recurring-callback contract.
+    Requests,
+    /// The scheduled-push contract; what is pushed at once is no schedule of it.
+    Pushes,
 }
 
 /// What only the recurring-callback contract knows.
@@ -49,6 +63,7 @@ pub struct RequestFields {
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     Http(HttpTarget),
+    Push(PushTarget),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,8 +94,24 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Definition {
-    pub fn http(&self) -> &HttpTarget {
-        let Target::Http(target) = &self.target;
-        target
+    /// Whether each occurrence is one message for many, each told by itself.
+    pub fn fans_out(&self) -> bool {
+        matches!(self.trigger, Trigger::FanOut(_))
+    }
+
+    /// What is called, where something is.
+    pub fn http(&self) -> Option<&HttpTarget> {
+        match &self.target {
+            Target::Http(target) => Some(target),
+            Target::Push(_) => None,
+        }
+    }
+
+    pub fn contract(&self) -> Option<Contract> {
+        match (&self.request, &self.push) {
+            (Some(_), _) => Some(Contract::Requests),
+            (_, Some(push)) if push.is_scheduled() => Some(Contract::Pushes),
+            _ => None,
+        }
     }
 }

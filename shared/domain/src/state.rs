@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub const LEASE: Span = Span::from_secs(75);
 /// How often one attempt is claimed without an outcome before it counts as failed, `abandoned`.
 pub const MAX_TRIES: u8 = 3;
+/// The same for what pushes: each try goes on where the one before it stopped, and nobody may be left out for a crash.
+pub const MAX_PUSH_TRIES: u8 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -427,7 +429,7 @@ impl State {
         self.waiting = self.waiting.saturating_sub(1);
         match was {
             WaitingKind::Occurrence => self.count(status, 1),
-            WaitingKind::Manual => {}
+            WaitingKind::Uncounted => {}
             WaitingKind::Recounted { had_failed } => {
                 let fails = status == ExecutionStatus::Failed;
                 if had_failed && !fails {
@@ -446,6 +448,12 @@ impl State {
     pub fn open_waiting(&mut self, by_hand: bool) {
         self.waiting += 1;
         self.manual_runs += u32::from(by_hand);
+        self.revision += 1;
+    }
+
+    /// So many pages of one occurrence now wait for theirs.
+    pub fn open_pages(&mut self, pages: u32) {
+        self.waiting += pages;
         self.revision += 1;
     }
 
@@ -494,8 +502,8 @@ fn answer(skip: bool, tries: u8) -> ClaimAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitingKind {
     Occurrence,
-    /// A run by hand: counts nowhere.
-    Manual,
+    /// A run by hand, or a page of an occurrence that is counted itself.
+    Uncounted,
     /// Delivered again after it had been counted.
     Recounted {
         had_failed: bool,

@@ -87,18 +87,18 @@ fn lowering_occurrences_to_what_is_over_finishes() {
 }
 
 #[test]
-fn an_interval_goes_on_from_its_last_start_and_never_in_the_past() {
+fn an_goes_on_from_its_last_start_and_never_in_the_past() {
     let every = Span::from_secs(60);
     let interval =
         |first, end: Option<u64>| Trigger::Interval(Interval { every, first: at(first), end: end.map(at) });
     let mut state = state(None);
-    assert_eq!(state.interval_goes_on(&interval(100, None), at(50)), interval(100, None));
-    assert_eq!(state.interval_goes_on(&interval(100, None), at(150)), interval(150, None));
+    assert_eq!(state.goes_on(&interval(100, None), at(50)), interval(100, None));
+    assert_eq!(state.goes_on(&interval(100, None), at(150)), interval(150, None));
     claim(&mut state, 1, 1, 100);
-    assert_eq!(state.interval_goes_on(&interval(100, None), at(110)), interval(160, None));
-    assert_eq!(state.interval_goes_on(&interval(100, None), at(500)), interval(500, None));
+    assert_eq!(state.goes_on(&interval(100, None), at(110)), interval(160, None));
+    assert_eq!(state.goes_on(&interval(100, None), at(500)), interval(500, None));
     let ended = interval(100, Some(400));
-    assert_eq!(state.interval_goes_on(&ended, at(500)), ended, "a rule that is still a rule");
+    assert_eq!(state.goes_on(&ended, at(500)), ended, "a rule that is still a rule");
     let single = Trigger::Single(rondo_domain::trigger::Single { at: at(5) });
-    assert_eq!(state.interval_goes_on(&single, at(500)), single);
+    assert_eq!(state.goes_on(&single, at(500)), single);
 }

@@ -96,7 +96,7 @@ fn a_redelivery_moves_failed_alone() {
     state.close_waiting(kind, ExecutionStatus::Succeeded, Some(200), at(99));
     assert_eq!((state.counts.done, state.counts.failed, state.waiting), (1, 0, 0));
     state.open_waiting(true);
-    state.close_waiting(WaitingKind::Manual, ExecutionStatus::Failed, None, at(99));
+    state.close_waiting(WaitingKind::Uncounted, ExecutionStatus::Failed, None, at(99));
     assert_eq!((state.counts.done, state.counts.failed, state.manual_runs), (1, 0, 1));
 }
 

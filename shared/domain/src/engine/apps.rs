@@ -4,6 +4,7 @@ use super::{Engine, Error, Invalid};
 use crate::{
     app::{App, AppLimits, LIVE_SECRETS, MIN_SECRET, SealedSecret, SecretHash},
     ids::AppKey,
+    push::{PushSettings, Upstream, VapidKey},
     time::Timestamp,
 };
 use base64::Engine as _;
@@ -14,6 +15,10 @@ use chrono_tz::Tz;
 pub trait Vault: Send + Sync {
     /// `nonce` must never repeat under one key: 24 random bytes.
     fn seal(&self, app: &AppKey, secret: &[u8], nonce: [u8; 24]) -> String;
+    /// A key pair for Web Push, made of these random bytes (the last 24 are the nonce that seals it).
+    fn new_push_key(&self, app: &AppKey, random: [u8; 64]) -> VapidKey;
+    /// Seals the app's secret at its gateway.
+    fn seal_upstream(&self, app: &AppKey, secret: &str, nonce: [u8; 24]) -> String;
 }
 
 #[derive(Clone, Debug, Default)]
@@ -25,6 +30,8 @@ pub struct NewApp {
     pub name: String,
     pub time_zone: Option<Tz>,
     pub max_schedules: Option<u32>,
+    /// None: the contract's own limit.
+    pub max_pushes: Option<u32>,
 }
 
 /// Secrets as they are shown, once.
@@ -34,6 +41,8 @@ pub struct AppGrant {
     pub secret: String,
     /// `whsec_` and base64.
     pub signing_secret: String,
+    /// The public half of the app's key for Web Push; no secret.
+    pub push_key: String,
 }
 
 impl Engine {
@@ -45,6 +54,8 @@ impl Engine {
             None => self.secret_text(),
         };
         let (sealed, signing_secret) = self.signing_secret(&key, vault, now);
+        let vapid = self.push_key(&key, vault);
+        let push_key = vapid.public.clone();
         let app = App {
             key: key.clone(),
             name: new.name,
@@ -52,12 +63,13 @@ impl Engine {
             created_at: now,
             secrets: vec![SecretHash::of(&secret, now)],
             signing_secrets: vec![sealed],
-            limits: AppLimits { max_schedules: new.max_schedules },
+            limits: AppLimits { max_schedules: new.max_schedules, max_pushes: new.max_pushes },
+            push: PushSettings { vapid: Some(vapid), ..PushSettings::default() },
         };
         if !self.apps.add_app(app).await? {
             return Err(Error::Conflict(format!("there is an app {key} already")));
         }
-        Ok(AppGrant { key, secret, signing_secret })
+        Ok(AppGrant { key, secret, signing_secret, push_key })
     }
 
     /// Makes sure that an app admits just these credentials; for containers and tests.
@@ -102,10 +114,40 @@ impl Engine {
         let keep = if end_old { 1 } else { LIVE_SECRETS };
         new.secrets.truncate(keep);
         new.signing_secrets.truncate(keep);
+        // An app of a time before there were pushes has none.
+        let vapid = new.push.vapid.get_or_insert_with(|| self.push_key(key, vault));
+        let push_key = vapid.public.clone();
         if !self.apps.replace_app(&app, new).await? {
             return Err(Error::Conflict("the app was changed at the same time; try again".to_owned()));
         }
-        Ok(AppGrant { key: key.clone(), secret, signing_secret })
+        Ok(AppGrant { key: key.clone(), secret, signing_secret, push_key })
+    }
+
+    /// How the app's pushes leave from now on. `upstream`: the app's key and secret at its gateway; none: straight to
+    /// the devices. Answers with the public key for Web Push.
+    pub async fn set_push(
+        &self,
+        key: &AppKey,
+        upstream: Option<Option<(String, String)>>,
+        contact: Option<String>,
+        vault: &dyn Vault,
+    ) -> Result<App, Error> {
+        let app = self.apps.app(key).await?.ok_or(Error::NotFound("app"))?;
+        let mut new = App::clone(&app);
+        if let Some(upstream) = upstream {
+            new.push.upstream = upstream.map(|(name, secret)| Upstream {
+                key: name,
+                sealed: vault.seal_upstream(key, &secret, self.nonce()),
+            });
+        }
+        new.push.contact = contact.or(new.push.contact);
+        if new.push.vapid.is_none() {
+            new.push.vapid = Some(self.push_key(key, vault));
+        }
+        if !self.apps.replace_app(&app, new.clone()).await? {
+            return Err(Error::Conflict("the app was changed at the same time; try again".to_owned()));
+        }
+        Ok(new)
     }
 
     pub async fn remove_app(&self, key: &AppKey) -> Result<(), Error> {
@@ -117,14 +159,26 @@ impl Engine {
         format!("{:032x}{:08x}", self.entropy.bits(), self.entropy.bits() as u32)
     }
 
+    fn nonce(&self) -> [u8; 24] {
+        let mut nonce = [0u8; 24];
+        nonce[..16].copy_from_slice(&self.entropy.bits().to_be_bytes());
+        nonce[16..].copy_from_slice(&(self.entropy.bits() as u64).to_be_bytes());
+        nonce
+    }
+
+    fn push_key(&self, key: &AppKey, vault: &dyn Vault) -> VapidKey {
+        let mut random = [0u8; 64];
+        for part in random.chunks_mut(16) {
+            part.copy_from_slice(&self.entropy.bits().to_be_bytes());
+        }
+        vault.new_push_key(key, random)
+    }
+
     fn signing_secret(&self, key: &AppKey, vault: &dyn Vault, now: Timestamp) -> (SealedSecret, String) {
         let mut secret = [0u8; 32];
         secret[..16].copy_from_slice(&self.entropy.bits().to_be_bytes());
         secret[16..].copy_from_slice(&self.entropy.bits().to_be_bytes());
-        let mut nonce = [0u8; 24];
-        nonce[..16].copy_from_slice(&self.entropy.bits().to_be_bytes());
-        nonce[16..].copy_from_slice(&(self.entropy.bits() as u64).to_be_bytes());
-        let sealed = SealedSecret { sealed: vault.seal(key, &secret, nonce), created_at: now };
+        let sealed = SealedSecret { sealed: vault.seal(key, &secret, self.nonce()), created_at: now };
         (sealed, format!("whsec_{}", STANDARD.encode(secret)))
     }
 }

@@ -9,27 +9,38 @@ use crate::{
     ports::CloseWrite,
     schedule::Definition,
     settle::Verdict,
-    state::{MAX_TRIES, Status},
+    state::{MAX_PUSH_TRIES, MAX_TRIES, Status},
     time::Timestamp,
 };
 use std::sync::Arc;
 
 impl Engine {
-    /// `until`: what is due later comes back instead of being held.
-    pub async fn attempt(&self, id: ExecutionId, until: Timestamp) -> Result<Handled, Error> {
+    /// `meant`: the attempt that the message is for. `until`: what is due later comes back instead of being held.
+    pub async fn attempt(
+        &self,
+        id: ExecutionId,
+        meant: Option<Timestamp>,
+        until: Timestamp,
+    ) -> Result<Handled, Error> {
         // Read before it is claimed: a claim that cannot be used would count as a try.
         let Some(mut schedule) = self.schedules.load(id.schedule).await? else {
             return Ok(Handled::Done);
         };
         let app = self.apps.app(&schedule.definition.app).await?;
         let token = self.token();
-        let come_back =
-            |at| Ok(Handled::ComeBack(Delayed { at, message: Message::Attempt { execution: id } }));
+        let come_back = |at| {
+            Ok(Handled::ComeBack(Delayed { at, message: Message::Attempt { execution: id, at: meant } }))
+        };
         let (mut execution, tries, drops, lease_until) = loop {
             let now = self.now();
             let lease_until = now.plus(self.settings.lease);
             match self.executions.claim_attempt(id, token, lease_until, now).await? {
                 AttemptClaim::NotWaiting => return Ok(Handled::Done),
+                // It has been attempted since, and whoever did sent a message for the next. Were this one kept, doubled
+                // messages would be with it as long as it waits.
+                AttemptClaim::NotYet(at) if meant.is_some_and(|meant| meant != at) => {
+                    return Ok(Handled::Done);
+                }
                 // A queue brings it up to a second or two early.
                 AttemptClaim::NotYet(at) if at <= until => self.clock.sleep_until(at).await,
                 AttemptClaim::HeldUntil(at) | AttemptClaim::NotYet(at) => return come_back(at),
@@ -45,7 +56,8 @@ impl Engine {
         }
         let definition = schedule.definition;
         let mut verdict = Verdict::Failed;
-        if drops || tries > MAX_TRIES {
+        let most = if definition.fans_out() { MAX_PUSH_TRIES } else { MAX_TRIES };
+        if drops || tries > most {
             execution.status = ExecutionStatus::Failed;
             execution.next_attempt_at = None;
             execution.reason = Some(if drops {
@@ -53,6 +65,8 @@ impl Engine {
             } else {
                 "abandoned: every claim of it lapsed without an outcome".to_owned()
             });
+        } else if definition.fans_out() {
+            verdict = self.attempt_push(&definition, &mut execution, app, lease_until).await;
         } else {
             verdict = self.attempt_call(&definition, &mut execution, app).await;
         }
@@ -94,6 +108,11 @@ impl Engine {
                     "the schedule is {status}: redeliver one of its executions instead"
                 )));
             }
+            if schedule.definition.fans_out() {
+                return Err(Error::Conflict(
+                    "a push is not run by hand: send it with POST /v4/push".to_owned(),
+                ));
+            }
             let now = self.now();
             let number = FIRST_MANUAL_NUMBER.saturating_add(schedule.state.manual_runs);
             let execution_id = id.execution(number, NO_SLOT);
@@ -124,6 +143,11 @@ impl Engine {
         if !execution.status.is_final() || !counted {
             return Err(Error::Conflict("the execution is not over: it has attempts to come".to_owned()));
         }
+        if execution.push.is_some() {
+            return Err(Error::Conflict(
+                "a push is not delivered again: send it with POST /v4/push".to_owned(),
+            ));
+        }
         if execution.through.is_some() {
             return Err(Error::Conflict(
                 "this record stands for a run of missed occurrences; run the schedule instead".to_owned(),
@@ -150,7 +174,7 @@ impl Engine {
 
     /// It is on record as waiting: where the message is lost, the sweeper sends another.
     async fn attempt_soon(&self, execution: &Execution) {
-        let message = Message::Attempt { execution: execution.id };
+        let message = Message::Attempt { execution: execution.id, at: execution.next_attempt_at };
         if let Err(error) = self.queue.send(vec![Delayed { at: self.now(), message }]).await {
             self.observer.trouble("a run by hand could not be sent at once", &error);
         }

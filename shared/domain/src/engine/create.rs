@@ -2,14 +2,15 @@
 
 use super::{Engine, Error, Invalid, wake::Outgoing};
 use crate::{
-    app::App,
+    app::{App, MAX_PUSHES},
     ids::ScheduleId,
     message::{Delayed, Message},
     notice::{self, Event},
     plan::{self, Plan, spread_of, wake_before},
     policy::{Delivery, Policy},
     ports::{Created, IdempotencyKey, NewSchedule, Schedule, Wake},
-    schedule::{Definition, RequestFields, Target},
+    push::PushFields,
+    schedule::{Contract, Definition, RequestFields, Target},
     state::{FarWake, State},
     time::{Span, Timestamp},
     trigger::{Rule, Trigger},
@@ -31,6 +32,8 @@ pub struct Draft {
     pub tags: BTreeMap<String, String>,
     /// Given by the recurring-callback contract; the store fills in the number.
     pub request: Option<RequestFields>,
+    /// Given by the scheduled-push contract.
+    pub push: Option<PushFields>,
 }
 
 /// So many of a batch are written, or so many wakes set, at once.
@@ -116,11 +119,13 @@ impl Engine {
         state.look_again_at = plan.look_again_at;
         let generation = state.generation;
         state.far_wake = self.far_wake_of(id, &plan, now).map(|at| FarWake { at, generation });
+        let scheduled_push = definition.contract() == Some(Contract::Pushes);
         let new = NewSchedule {
             number_it: definition.request.is_some(),
             definition,
             state: state.clone(),
             limit: app.limits.max_schedules,
+            push_limit: scheduled_push.then(|| app.limits.max_pushes.unwrap_or(MAX_PUSHES)),
             idempotency: key,
         };
         match self.schedules.create(new).await? {
@@ -129,6 +134,9 @@ impl Engine {
                 Ok(Written { made, plan: Some(plan), at: now })
             }
             Created::LimitReached => Err(Error::LimitReached(app.limits.max_schedules.unwrap_or(0))),
+            Created::PushLimitReached => {
+                Err(Error::PushLimitReached(app.limits.max_pushes.unwrap_or(MAX_PUSHES)))
+            }
             Created::Replayed(schedule) => Ok(self.replayed(schedule, now)),
             Created::KeyReused => Err(Error::KeyReused),
         }
@@ -243,7 +251,7 @@ fn anchor_of(created: Timestamp) -> Timestamp {
 }
 
 fn definition_of(id: ScheduleId, app: &App, draft: Draft, now: Timestamp) -> Definition {
-    let Draft { name, trigger, occurrences, target, delivery, policy, tags, request, .. } = draft;
+    let Draft { name, trigger, occurrences, target, delivery, policy, tags, request, push, .. } = draft;
     Definition {
         id,
         app: app.key.clone(),
@@ -257,6 +265,7 @@ fn definition_of(id: ScheduleId, app: &App, draft: Draft, now: Timestamp) -> Def
         created_at: now,
         updated_at: now,
         request,
+        push,
     }
 }
 

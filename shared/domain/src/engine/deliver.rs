@@ -113,7 +113,7 @@ impl Engine {
                     self.close(definition, record, ask.lease_until).await?;
                     return Ok(None);
                 }
-                if taken_over != ClaimAnswer::ClaimedToAbandon {
+                if taken_over != ClaimAnswer::ClaimedToAbandon || definition.fans_out() {
                     return self.call(definition, execution, app, ask.lease_until).await.map(|()| None);
                 }
                 execution.status = ExecutionStatus::Failed;
@@ -131,6 +131,10 @@ impl Engine {
         app: Option<Arc<App>>,
         lease_until: Timestamp,
     ) -> Result<(), Error> {
+        if definition.fans_out() {
+            self.begin_spreading(definition, &mut execution);
+            return self.close(definition, execution, lease_until).await;
+        }
         self.clock.sleep_until(execution.due_at).await;
         let verdict = self.attempt_call(definition, &mut execution, app).await;
         self.close(definition, execution, lease_until).await?;
@@ -147,12 +151,12 @@ impl Engine {
         execution: &mut Execution,
         app: Option<Arc<App>>,
     ) -> Verdict {
-        let Some(app) = app else {
+        let (Some(app), Some(target)) = (app, definition.http()) else {
             execution.status = ExecutionStatus::Failed;
             execution.reason = Some("the app is gone".to_owned());
             return Verdict::Failed;
         };
-        let outcome = self.caller.call(compose(definition, execution, app, &self.links)).await;
+        let outcome = self.caller.call(compose(definition, target, execution, app, &self.links)).await;
         let attempts = execution.attempts_in_round() + 1;
         let since = execution.round_since();
         let verdict =
@@ -240,7 +244,10 @@ impl Engine {
         }
         if let (ExecutionStatus::Waiting, Some(at)) = (execution.status, execution.next_attempt_at) {
             self.queue
-                .send(vec![Delayed { at, message: Message::Attempt { execution: execution.id } }])
+                .send(vec![Delayed {
+                    at,
+                    message: Message::Attempt { execution: execution.id, at: Some(at) },
+                }])
                 .await?;
         }
         match closed.finished {

@@ -48,7 +48,7 @@ impl Engine {
     /// Time paused is not missed: an interval goes on from here, a calendar with its next instant.
     pub async fn resume(&self, app: &AppKey, id: ScheduleId) -> Result<Managed, Error> {
         let resumed = |current: &Schedule, now: Timestamp| {
-            let trigger = current.state.interval_goes_on(&current.definition.trigger, now);
+            let trigger = current.state.goes_on(&current.definition.trigger, now);
             let mut definition = Definition::clone(&current.definition);
             let moved = definition.trigger != trigger;
             definition.trigger = trigger;
@@ -73,6 +73,10 @@ impl Engine {
     {
         let edited = |current: &Schedule, now: Timestamp| {
             let mut definition = edit(current)?;
+            if let Trigger::FanOut(fan_out) = &mut definition.trigger {
+                // What was opened before is dropped, and whoever is still to come is opened anew.
+                fan_out.from = now;
+            }
             let zoned = matches!(definition.trigger, Trigger::Cron(_) | Trigger::Periodical(_));
             let rebase = definition.trigger != current.definition.trigger
                 || zoned && definition.policy.dst != current.definition.policy.dst;
@@ -80,7 +84,7 @@ impl Engine {
                 // Where only the rate changed, it counts from the last start; a new beginning is kept as given.
                 definition.trigger = match (&definition.trigger, &current.definition.trigger) {
                     (Trigger::Interval(new), Trigger::Interval(old)) if new.first == old.first => {
-                        current.state.interval_goes_on(&definition.trigger, now)
+                        current.state.goes_on(&definition.trigger, now)
                     }
                     (other, _) => other.clone(),
                 };

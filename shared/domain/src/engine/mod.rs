@@ -5,9 +5,13 @@ mod apps;
 mod attempt;
 mod create;
 mod deliver;
+mod devices;
 mod manage;
 mod notify;
+mod push;
+mod push_now;
 mod read;
+mod recipients;
 mod sweep;
 mod wake;
 
@@ -15,6 +19,7 @@ pub use apps::{AppGrant, NewApp, Vault};
 pub use create::{Draft, Made, preview};
 pub use manage::Managed;
 pub use notify::NoticeFate;
+pub use push_now::{Pushed, message_id};
 pub use read::ExecutionFilter;
 pub use sweep::Swept;
 
@@ -26,9 +31,10 @@ use crate::{
     message::{Delayed, Message},
     plan::Reach,
     ports::{
-        AppStore, Clock, Entropy, ExecutionStore, ListenerStore, Observer, Queue, ScheduleStore, StateStore,
-        StatisticsStore, StoreError, Wakes,
+        AppStore, Clock, DeviceStore, Entropy, ExecutionStore, ListenerStore, Observer, Queue, ScheduleStore,
+        StateStore, StatisticsStore, StoreError, Wakes,
     },
+    push::sender::PushSender,
     time::{Span, Timestamp},
 };
 use std::sync::Arc;
@@ -43,9 +49,11 @@ pub struct Engine {
     pub states: Arc<dyn StateStore>,
     pub executions: Arc<dyn ExecutionStore>,
     pub listeners: Arc<dyn ListenerStore>,
+    pub devices: Arc<dyn DeviceStore>,
     pub queue: Arc<dyn Queue>,
     pub wakes: Arc<dyn Wakes>,
     pub caller: Arc<dyn Caller>,
+    pub pusher: Arc<dyn PushSender>,
     pub observer: Arc<dyn Observer>,
     pub statistics: Arc<dyn StatisticsStore>,
     pub links: Links,
@@ -64,6 +72,10 @@ pub struct Settings {
     pub carry_definition: usize,
     /// A schedule of one occurrence is planned as it is created: its message waits instead of a wake.
     pub plan_singles: bool,
+    /// So many recipients an execution that pushes covers, as nearly as can be said beforehand.
+    pub page: usize,
+    /// So many of them are told at once, each by itself: a crash in between may tell these twice.
+    pub told_at_once: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +91,8 @@ pub enum Error {
     Conflict(String),
     #[error("the app has {0} schedules that have not ended, as many as it may have")]
     LimitReached(u32),
+    #[error("the app has {0} scheduled pushes that have not expired, as many as it may have")]
+    PushLimitReached(u32),
     #[error("the idempotency key came with another request before")]
     KeyReused,
     #[error(transparent)]
@@ -125,7 +139,7 @@ impl Engine {
         match message {
             Message::Wake { id, generation } => self.wake(id, Some(generation)).await.map(|()| Handled::Done),
             Message::Segment(segment) => self.deliver(segment, until).await,
-            Message::Attempt { execution } => self.attempt(execution, until).await,
+            Message::Attempt { execution, at } => self.attempt(execution, at, until).await,
             Message::Notice(notice) => Ok(match self.deliver_notice(notice).await? {
                 NoticeFate::Over => Handled::Done,
                 NoticeFate::Again(at, notice) => {

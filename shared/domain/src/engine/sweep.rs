@@ -55,7 +55,7 @@ impl Engine {
         let now = self.now();
         let overdue = now.minus(self.settings.reach.grace);
         let waiting = self.executions.waiting(overdue, limit).await?.into_iter();
-        let message = |execution| Delayed { at: now, message: Message::Attempt { execution } };
+        let message = |execution| Delayed { at: now, message: Message::Attempt { execution, at: None } };
         self.send_swept(waiting.map(message).collect()).await
     }
 

@@ -7,6 +7,7 @@ mod cron;
 mod cron_text;
 mod days;
 mod error;
+mod fan_out;
 mod interval;
 mod periodical;
 mod walk;
@@ -15,6 +16,7 @@ mod zone;
 pub use cron::Cron;
 pub use days::{MonthDays, Weekdays};
 pub use error::TriggerError;
+pub use fan_out::{Backup, FanOut, OPEN_AHEAD, Occasion, Times};
 pub use interval::{Interval, Single};
 pub use periodical::{PeriodUnit, Periodical};
 pub use zone::{DstFold, DstGap, DstNote, DstPolicy, Local, instant_of, parse_zone, wall_time};
@@ -37,6 +39,7 @@ pub enum Trigger {
     Interval(Interval),
     Periodical(Periodical),
     Cron(Cron),
+    FanOut(FanOut),
 }
 
 impl Trigger {
@@ -47,6 +50,7 @@ impl Trigger {
             Trigger::Interval(_) => "interval",
             Trigger::Periodical(_) => "periodical",
             Trigger::Cron(_) => "cron",
+            Trigger::FanOut(_) => "fan_out",
         }
     }
 
@@ -63,6 +67,7 @@ impl Trigger {
                 Kind::Periodical(periodical::Compiled::new(periodical.clone(), dst)?)
             }
             Trigger::Cron(cron) => Kind::Cron(cron::Compiled::new(cron, dst)?),
+            Trigger::FanOut(fan_out) => Kind::FanOut(fan_out::Compiled::new(fan_out, dst)?),
         }))
     }
 }
@@ -77,6 +82,7 @@ enum Kind {
     Interval(Interval),
     Periodical(periodical::Compiled),
     Cron(cron::Compiled),
+    FanOut(fan_out::Compiled),
 }
 
 impl Rule {
@@ -88,6 +94,7 @@ impl Rule {
             Kind::Interval(interval) => interval.next_after(after),
             Kind::Periodical(periodical) => periodical.next_after(after),
             Kind::Cron(cron) => cron.next_after(after),
+            Kind::FanOut(fan_out) => fan_out.next_after(after),
         }
     }
 
@@ -96,7 +103,7 @@ impl Rule {
         match &self.0 {
             Kind::Single(single) => Some(u64::from(after < single.at && single.at <= until)),
             Kind::Interval(interval) => Some(interval.count_until(after, until)),
-            Kind::Periodical(_) | Kind::Cron(_) => None,
+            Kind::Periodical(_) | Kind::Cron(_) | Kind::FanOut(_) => None,
         }
     }
 
@@ -104,9 +111,17 @@ impl Rule {
     /// had to do with it. A trigger without a zone is shown in UTC.
     pub fn explain(&self, at: Timestamp) -> Local {
         match &self.0 {
-            Kind::Single(_) | Kind::Interval(_) => zone::local(chrono_tz::UTC, at),
+            Kind::Single(_) | Kind::Interval(_) | Kind::FanOut(_) => zone::local(chrono_tz::UTC, at),
             Kind::Periodical(periodical) => periodical.explain(at),
             Kind::Cron(cron) => cron.explain(at),
+        }
+    }
+
+    /// Where one message is for many: the occasion that opens at `at`, an instant that this rule yielded.
+    pub fn occasion(&self, at: Timestamp) -> Option<Occasion> {
+        match &self.0 {
+            Kind::FanOut(fan_out) => fan_out.occasion(at),
+            _ => None,
         }
     }
 }
