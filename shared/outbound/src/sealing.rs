@@ -4,7 +4,10 @@
 //! bytes may be random without counting). It is bound to what it is for, so that one app's secret does not open
 //! in another's place. The version names algorithm and layout: others can come beside it.
 
-use crate::signature::SigningSecret;
+use crate::{
+    push::{key::secret_key, vapid},
+    signature::SigningSecret,
+};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -14,7 +17,12 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 use hmac::{Hmac, Mac};
-use rondo_domain::{engine::Vault, ids::AppKey};
+use p256::{SecretKey, ecdsa::SigningKey};
+use rondo_domain::{
+    engine::Vault,
+    ids::AppKey,
+    push::{Upstream, VapidKey},
+};
 use sha2::Sha256;
 use std::{fmt, str::FromStr};
 
@@ -34,6 +42,8 @@ pub enum SealingError {
     UnknownForm,
     #[error("does not open: sealed with another key, for another purpose, or altered since")]
     DoesNotOpen,
+    #[error("does not belong to the public key beside it")]
+    AnotherKey,
 }
 
 impl SealingKey {
@@ -81,17 +91,56 @@ impl SealingKey {
         SigningSecret::from_bytes(&bytes).map_err(|_| SealingError::UnknownForm)
     }
 
+    /// The private half of the app's key for Web Push, if it belongs to the public one that subscriptions were made with.
+    pub fn open_push_key(&self, app: &AppKey, key: &VapidKey) -> Result<SecretKey, SealingError> {
+        let bytes = self.open(&push_purpose(app), &key.sealed)?;
+        let secret = SecretKey::from_slice(&bytes).map_err(|_| SealingError::UnknownForm)?;
+        if public_half(&secret) == key.public { Ok(secret) } else { Err(SealingError::AnotherKey) }
+    }
+
+    /// The app's secret at its gateway.
+    pub fn open_upstream(&self, app: &AppKey, upstream: &Upstream) -> Result<String, SealingError> {
+        let bytes = self.open(&upstream_purpose(app), &upstream.sealed)?;
+        String::from_utf8(bytes).map_err(|_| SealingError::UnknownForm)
+    }
+
     /// The key itself seals nothing: what it derives for other purposes must not be of use here.
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&self.derive("sealing v1").into())
     }
 }
 
-/// How the domain seals the signing secrets that it makes; [`SealingKey::open_signing_secret`] opens them.
+/// How the domain seals the secrets that it makes; [`SealingKey::open_signing_secret`], [`SealingKey::open_push_key`]
+/// and [`SealingKey::open_upstream`] open them.
 impl Vault for SealingKey {
     fn seal(&self, app: &AppKey, secret: &[u8], nonce: [u8; NONCE]) -> String {
         SealingKey::seal(self, &signing_purpose(app), secret, nonce)
     }
+
+    fn new_push_key(&self, app: &AppKey, random: [u8; 64]) -> VapidKey {
+        let (mut seed, mut nonce) = ([0; 32], [0; NONCE]);
+        seed.copy_from_slice(&random[..32]);
+        nonce.copy_from_slice(&random[64 - NONCE..]);
+        let secret = secret_key(seed);
+        let sealed = SealingKey::seal(self, &push_purpose(app), &secret.to_bytes(), nonce);
+        VapidKey { public: public_half(&secret), sealed }
+    }
+
+    fn seal_upstream(&self, app: &AppKey, secret: &str, nonce: [u8; NONCE]) -> String {
+        SealingKey::seal(self, &upstream_purpose(app), secret.as_bytes(), nonce)
+    }
+}
+
+fn public_half(secret: &SecretKey) -> String {
+    vapid::public_key(&SigningKey::from(secret))
+}
+
+fn push_purpose(app: &AppKey) -> String {
+    format!("push key of {app}")
+}
+
+fn upstream_purpose(app: &AppKey) -> String {
+    format!("upstream secret of {app}")
 }
 
 fn signing_purpose(app: &AppKey) -> String {
@@ -163,6 +212,32 @@ mod tests {
         assert_eq!(Vault::seal(&key(), &ours, secret.bytes(), NONCE_A), sealed);
         assert_eq!(key().open_signing_secret(&ours, &sealed), Ok(secret));
         assert_eq!(key().open_signing_secret(&theirs, &sealed), Err(SealingError::DoesNotOpen));
+    }
+
+    #[test]
+    fn a_push_key_is_of_the_bytes_given_and_opens_for_its_own_app_only() {
+        let (ours, theirs): (AppKey, AppKey) = ("ours".parse().unwrap(), "theirs".parse().unwrap());
+        let made = key().new_push_key(&ours, [7; 64]);
+        assert_eq!(URL_SAFE_NO_PAD.decode(&made.public).unwrap().len(), 65);
+        let opened = key().open_push_key(&ours, &made).unwrap();
+        assert_eq!(opened.to_bytes()[..], [7; 32]);
+        assert_eq!(key().open_push_key(&theirs, &made).err(), Some(SealingError::DoesNotOpen));
+        let other = key().new_push_key(&ours, [8; 64]);
+        assert_ne!(other, made);
+        let mixed = VapidKey { public: other.public, ..made };
+        assert_eq!(key().open_push_key(&ours, &mixed).err(), Some(SealingError::AnotherKey));
+        let signing = key().seal(&signing_purpose(&ours), &[7; 32], NONCE_A);
+        let swapped = VapidKey { sealed: signing, ..mixed };
+        assert_eq!(key().open_push_key(&ours, &swapped).err(), Some(SealingError::DoesNotOpen));
+    }
+
+    #[test]
+    fn an_upstream_secret_opens_for_its_own_app_only() {
+        let (ours, theirs): (AppKey, AppKey) = ("ours".parse().unwrap(), "theirs".parse().unwrap());
+        let sealed = key().seal_upstream(&ours, "a master secret", NONCE_A);
+        let upstream = Upstream { key: "k".to_owned(), sealed };
+        assert_eq!(key().open_upstream(&ours, &upstream).as_deref(), Ok("a master secret"));
+        assert_eq!(key().open_upstream(&theirs, &upstream), Err(SealingError::DoesNotOpen));
     }
 
     #[test]

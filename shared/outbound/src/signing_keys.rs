@@ -57,6 +57,7 @@ mod tests {
     use crate::signature::{SigningSecret, sign};
     use rondo_domain::{
         app::{AppLimits, SealedSecret},
+        push::PushSettings,
         time::Timestamp,
     };
 
@@ -74,6 +75,7 @@ mod tests {
             created_at: Timestamp::EPOCH,
             secrets: vec![],
             limits: AppLimits::default(),
+            push: PushSettings::default(),
         }
     }
 

@@ -43,6 +43,10 @@ impl UrlGuard {
         UrlGuard { policy }
     }
 
+    pub(crate) fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
     /// The URL as it will be called: normalised, without its fragment.
     pub fn check(&self, text: &str) -> Result<Url, UrlRefused> {
         check_url(text, &self.policy)

@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use rondo_domain::{
     app::{App, AppLimits, SealedSecret},
     call::{CallAnswer, CallFailure, CallOutcome, CallRequest, Caller as _, FailureKind, Method},
+    push::PushSettings,
     time::{Span, Timestamp},
 };
 use rondo_outbound::{
@@ -65,6 +66,7 @@ pub fn app() -> Arc<App> {
         created_at: Timestamp::EPOCH,
         secrets: vec![],
         limits: AppLimits::default(),
+        push: PushSettings::default(),
     })
 }
 

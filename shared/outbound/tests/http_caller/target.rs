@@ -55,15 +55,22 @@ impl Target {
 
     /// Answers every request with these bytes, on a kept connection.
     pub async fn answering(answer: impl Into<Vec<u8>>) -> Target {
-        let (answer, requests) = (Arc::new(answer.into()), Arc::<Mutex<Vec<Received>>>::default());
+        let answer = answer.into();
+        Self::answering_by(move |_| answer.clone()).await
+    }
+
+    /// Answers each request, on a kept connection, with the bytes that `answer` makes of it.
+    pub async fn answering_by(answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Target {
+        let (answer, requests) = (Arc::new(answer), Arc::<Mutex<Vec<Received>>>::default());
         let seen = requests.clone();
         let target = Self::raw(move |mut stream| {
             let (answer, seen) = (answer.clone(), seen.clone());
             async move {
                 let mut buffer = Vec::new();
                 while let Some(request) = receive(&mut stream, &mut buffer).await {
+                    let bytes = answer(&request);
                     seen.lock().unwrap().push(request);
-                    if stream.write_all(&answer).await.is_err() {
+                    if stream.write_all(&bytes).await.is_err() {
                         return;
                     }
                 }
