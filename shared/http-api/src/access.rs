@@ -9,6 +9,7 @@ use http::{HeaderMap, header, request::Parts};
 use rondo_domain::{
     app::{App, AppLimits},
     ids::AppKey,
+    push::PushSettings,
     time::Timestamp,
 };
 use std::sync::{Arc, LazyLock};
@@ -51,6 +52,7 @@ static NOBODY: LazyLock<App> = LazyLock::new(|| App {
     secrets: Vec::new(),
     signing_secrets: Vec::new(),
     limits: AppLimits::default(),
+    push: PushSettings::default(),
 });
 
 fn credentials(headers: &HeaderMap) -> Option<(AppKey, String)> {

@@ -41,7 +41,7 @@ impl FromRequest<Arc<Api>> for BatchBody {
     }
 }
 
-async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Problem> {
+pub async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {limit} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());

@@ -3,7 +3,7 @@
 use crate::{
     Api,
     problem::{Code, Problem},
-    requests,
+    pushes, requests,
 };
 use axum::{
     Router,
@@ -34,6 +34,8 @@ fn refuse(uri: &Uri, problem: Problem) -> Response {
     let first = uri.path().split('/').nth(1).unwrap_or_default();
     if requests::ROOTS.contains(&first) {
         requests::Refusal(problem).into_response()
+    } else if pushes::ROOTS.contains(&first) {
+        pushes::refuse(uri, problem)
     } else {
         problem.into_response()
     }

@@ -2,7 +2,8 @@
 //! Nothing here knows sockets, databases or HTTP clients.
 //!
 //! Reading order: [`problem`] (how a refusal looks), `json` and `fields` (how a body is read), `access` (who
-//! asks), then [`native`] (`/v1`) and [`requests`] (the recurring-callback contract). [`admin`] has no route.
+//! asks), then [`native`] (`/v1`), [`requests`] (the recurring-callback contract) and [`pushes`] (the scheduled-push contract).
+//! [`admin`] has no route.
 
 mod access;
 pub mod admin;
@@ -14,6 +15,7 @@ mod fields;
 mod json;
 pub mod native;
 pub mod problem;
+pub mod pushes;
 mod query;
 pub mod requests;
 mod routes;
@@ -51,5 +53,5 @@ impl Default for ApiSettings {
 
 /// Every surface, with answers in the right form for paths that belong to none.
 pub fn router(api: Arc<Api>) -> Router {
-    fallback::around(native::routes().merge(requests::routes())).with_state(api)
+    fallback::around(native::routes().merge(requests::routes()).merge(pushes::routes())).with_state(api)
 }

@@ -256,7 +256,9 @@ impl From<engine::Error> for Problem {
                 let detail = "this key came with other content before: a new request wants a new key";
                 Problem::new(Code::IdempotencyKeyReused, detail)
             }
-            limit @ Error::LimitReached(_) => Problem::new(Code::ScheduleLimitReached, limit.to_string()),
+            limit @ (Error::LimitReached(_) | Error::PushLimitReached(_)) => {
+                Problem::new(Code::ScheduleLimitReached, limit.to_string())
+            }
             Error::Store(error) => error.into(),
         }
     }

@@ -4,7 +4,7 @@ use crate::{access::Caller, admin::AppEntry, answer::Json, problem::Problem};
 use serde_json::{Value, json};
 
 pub async fn app(caller: Caller) -> Json {
-    let AppEntry { key, name, time_zone, created_at, max_schedules, secrets, signing_secrets } =
+    let AppEntry { key, name, time_zone, created_at, max_schedules, secrets, signing_secrets, .. } =
         AppEntry::of(&caller.app);
     let dates = |dates: Vec<String>| -> Vec<Value> {
         dates.into_iter().map(|at| json!({"created_at": at})).collect()

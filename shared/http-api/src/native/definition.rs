@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Api,
     fields::{At, Faults, Object},
-    problem::Problem,
+    problem::{Code, Problem},
 };
 use rondo_domain::{app::App, engine::Draft, schedule::Definition, time::Timestamp};
 use serde_json::{Map, Value, json};
@@ -103,6 +103,7 @@ fn read_members(
         policy: policy?,
         tags,
         request: None,
+        push: None,
         received_at: now,
     })
 }
@@ -143,7 +144,7 @@ fn read_tags(object: &Object<'_>, faults: &mut Faults) -> BTreeMap<String, Strin
 pub fn writable(definition: &Definition) -> Value {
     let mut object = json!({
         "trigger": trigger::write(&definition.trigger, definition.occurrences),
-        "target": target::write_target(definition.http()),
+        "target": target::write_target(&definition.target),
         "delivery": target::write_delivery(&definition.delivery),
         "policy": target::write_policy(&definition.policy),
     });
@@ -164,6 +165,10 @@ pub fn patched(
     app: &App,
     now: Timestamp,
 ) -> Result<Definition, Problem> {
+    if current.fans_out() {
+        let detail = "a scheduled push is changed by PUT /v4/schedules/{id}; here it can be paused, resumed and cancelled";
+        return Err(Problem::new(Code::Conflict, detail));
+    }
     if !patch.is_object() {
         let mut faults = Faults::default();
         Object::of(patch, At::ROOT, &mut faults);
@@ -176,8 +181,7 @@ pub fn patched(
     let kept = (after.get("trigger") == before.get("trigger"))
         .then(|| Timing { trigger: current.trigger.clone(), occurrences: current.occurrences });
     let draft = read_beside(&after, api, app, now, kept)?;
-    let Draft { name, trigger, occurrences, target, delivery, policy, tags, request: _, received_at: _ } =
-        draft;
+    let Draft { name, trigger, occurrences, target, delivery, policy, tags, .. } = draft;
     Ok(Definition { name, trigger, occurrences, target, delivery, policy, tags, ..current.clone() })
 }
 

@@ -66,7 +66,7 @@ pub async fn list(caller: Caller, query: Query) -> Result<Json, Problem> {
     let name = name.map(str::to_owned);
     let limit = query.whole("limit", 1..=MAX_PAGE, DEFAULT_PAGE)?;
     let app = caller.app.key.clone();
-    let wanted = ScheduleQuery { app, status, name, tags, requests_only: false, before, limit };
+    let wanted = ScheduleQuery { app, status, name, tags, contract: None, before, limit };
     let page = caller.api.engine.schedules(&wanted).await?;
     let views: Vec<Value> = page.items.iter().map(|item| view::schedule(item, &caller.base)).collect();
     let next = page.next.map(|id| scope.cursor(&id.to_string()));

@@ -133,7 +133,14 @@ pub fn check_size(value: &Value, at: At<'_>, faults: &mut Faults) -> Option<()> 
     Some(())
 }
 
-pub fn write_target(target: &HttpTarget) -> Value {
+pub fn write_target(target: &Target) -> Value {
+    match target {
+        Target::Http(target) => write_http(target),
+        Target::Push(target) => json!({"push": target.push}),
+    }
+}
+
+fn write_http(target: &HttpTarget) -> Value {
     let mut http = json!({"url": target.url, "method": target.method.as_str()});
     if !target.headers.is_empty() {
         let headers = target.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));

@@ -9,8 +9,8 @@ use rondo_domain::{
     span_text::write_span,
     time::{Span, Timestamp},
     trigger::{
-        Cron, DstPolicy, Interval, MAX_EVERY, MAX_FREQUENCY, MonthDays, PeriodUnit, Periodical, Single,
-        Trigger, Weekdays, parse_zone, wall_time,
+        Backup, Cron, DstPolicy, FanOut, Interval, MAX_EVERY, MAX_FREQUENCY, MonthDays, PeriodUnit,
+        Periodical, Single, Times, Trigger, Weekdays, parse_zone, wall_time,
     },
 };
 use serde_json::{Value, json};
@@ -257,17 +257,7 @@ pub fn write(trigger: &Trigger, occurrences: Option<u32>) -> Value {
             inner
         }
         Trigger::Periodical(periodical) => {
-            let mut inner = json!({"start": periodical.start});
-            put(&mut inner, "end", periodical.end.map(|end| json!(end)));
-            inner["time"] = json!(periodical.time);
-            let (unit, points) = match periodical.unit {
-                PeriodUnit::Day => ("day", None),
-                PeriodUnit::Week(days) => ("week", Some(json!(days))),
-                PeriodUnit::Month(days) => ("month", Some(json!(days))),
-            };
-            inner["unit"] = unit.into();
-            put(&mut inner, "points", points);
-            inner["frequency"] = periodical.frequency.into();
+            let mut inner = write_periodical(periodical);
             inner["time_zone"] = periodical.zone.name().into();
             inner
         }
@@ -277,11 +267,44 @@ pub fn write(trigger: &Trigger, occurrences: Option<u32>) -> Value {
             put(&mut inner, "end", cron.end.map(|end| end.to_string()));
             inner
         }
+        Trigger::FanOut(fan_out) => write_fan_out(fan_out),
     };
     put(&mut inner, "occurrences", occurrences);
     let mut outer = serde_json::Map::new();
     outer.insert(trigger.kind().to_owned(), inner);
     Value::Object(outer)
+}
+
+fn write_periodical(periodical: &Periodical) -> Value {
+    let mut inner = json!({"start": periodical.start});
+    put(&mut inner, "end", periodical.end.map(|end| json!(end)));
+    inner["time"] = json!(periodical.time);
+    let (unit, points) = match periodical.unit {
+        PeriodUnit::Day => ("day", None),
+        PeriodUnit::Week(days) => ("week", Some(json!(days))),
+        PeriodUnit::Month(days) => ("month", Some(json!(days))),
+    };
+    inner["unit"] = unit.into();
+    put(&mut inner, "points", points);
+    inner["frequency"] = periodical.frequency.into();
+    inner
+}
+
+/// Only shown: the scheduled-push contract makes these.
+fn write_fan_out(fan_out: &FanOut) -> Value {
+    let (kind, inner) = match &fan_out.times {
+        Times::Single(wall) => ("single", json!({"time": wall})),
+        Times::Periodical(periodical) => ("periodical", write_periodical(periodical)),
+        Times::BestTime { start, backup } => {
+            let backup = match backup {
+                Backup::Now => json!("now"),
+                Backup::At(wall) => json!(wall),
+                Backup::Daily(time) => json!(time),
+            };
+            ("best_time", json!({"start": start.to_string(), "backup": backup}))
+        }
+    };
+    json!({kind: inner, "time_zone": fan_out.zone.name(), "per_recipient": fan_out.per_recipient})
 }
 
 fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {

@@ -27,7 +27,7 @@ pub fn schedule(schedule: &Schedule, base: &str) -> Value {
         "status": state.status,
         "trigger": trigger::write(&definition.trigger, definition.occurrences),
         "occurrences": definition.occurrences,
-        "target": target::write_target(definition.http()),
+        "target": target::write_target(&definition.target),
         "delivery": target::write_delivery(&definition.delivery),
         "policy": target::show_policy(&definition.policy, definition.occurrences.is_some()),
         "tags": definition.tags,

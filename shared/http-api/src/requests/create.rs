@@ -69,6 +69,7 @@ fn read(body: &Value, api: &Api, now: Timestamp, faults: &mut Faults) -> Option<
         policy: Policy::default(),
         tags: BTreeMap::new(),
         request: Some(RequestFields { internal_id: 0, delay }),
+        push: None,
     })
 }
 

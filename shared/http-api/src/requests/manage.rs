@@ -26,7 +26,7 @@ use rondo_domain::{
     engine::Error,
     ids::ExecutionId,
     ports::Schedule,
-    schedule::{Body, Definition, Target},
+    schedule::{Body, Definition, HttpTarget, Target},
     state::Status,
     time::{Span, Timestamp},
     trigger::{Interval, Trigger},
@@ -172,12 +172,7 @@ impl Changes {
             || self.on_failure.is_some()
     }
 
-    fn applied_to(&self, current: &Definition, now: Timestamp) -> Definition {
-        let mut definition = current.clone();
-        let Target::Http(target) = &mut definition.target;
-        if let Some(name) = &self.name {
-            definition.name.clone_from(name);
-        }
+    fn apply_to_target(&self, target: &mut HttpTarget) {
         if let Some(payload) = &self.payload {
             target.body = Body::Envelope { payload: payload.clone() };
         }
@@ -186,6 +181,17 @@ impl Changes {
         }
         if let Some(method) = self.method {
             target.method = method;
+        }
+    }
+
+    fn applied_to(&self, current: &Definition, now: Timestamp) -> Definition {
+        let mut definition = current.clone();
+        if let Some(name) = &self.name {
+            definition.name.clone_from(name);
+        }
+        // What this contract made calls somebody.
+        if let Target::Http(target) = &mut definition.target {
+            self.apply_to_target(target);
         }
         if let Some(every) = self.every {
             definition.trigger = Trigger::Interval(match current.trigger {

@@ -19,6 +19,7 @@ use rondo_domain::{
     engine::ExecutionFilter,
     ids::{AppKey, ExecutionId, ScheduleId},
     ports::{Schedule, ScheduleQuery},
+    schedule::Contract,
     state::Status,
 };
 use serde_json::Value;
@@ -135,8 +136,8 @@ async fn newest(
     status: Option<Status>,
     limit: usize,
 ) -> Result<Vec<Schedule>, Problem> {
-    let mut query =
-        ScheduleQuery { app, status, name: None, tags: Vec::new(), requests_only: true, before: None, limit };
+    let (contract, before) = (Some(Contract::Requests), None);
+    let mut query = ScheduleQuery { app, status, name: None, tags: Vec::new(), contract, before, limit };
     let mut schedules = Vec::new();
     loop {
         let page = api.engine.schedules(&query).await?;
