@@ -44,7 +44,7 @@ pub(crate) enum Key {
 impl Key {
     pub fn of(message: &Message) -> Option<Key> {
         match message {
-            Message::Attempt { execution } => Some(Key::Attempt(*execution)),
+            Message::Attempt { execution, .. } => Some(Key::Attempt(*execution)),
             Message::Notice(notice) => Some(Key::Notice(notice.id.clone())),
             Message::Wake { .. } | Message::Segment(_) => None,
         }
@@ -85,6 +85,11 @@ impl Agenda {
 
     /// Puts a message in. Where one of the same key waits already, the earlier of the two stays.
     pub fn push(&self, at: Timestamp, message: Message) {
+        // Here the next attempt is whichever the database says.
+        let message = match message {
+            Message::Attempt { execution, .. } => Message::Attempt { execution, at: None },
+            other => other,
+        };
         let lane = self.lane(Lane::of(&message));
         lane.insert(at, message, |_| true);
     }
@@ -180,7 +185,7 @@ mod tests {
     }
 
     fn attempt(number: u32) -> Message {
-        Message::Attempt { execution: ScheduleId::new(at(0), 0).execution(number, NO_SLOT) }
+        Message::Attempt { execution: ScheduleId::new(at(0), 0).execution(number, NO_SLOT), at: None }
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl LocalStore {
             memory.set_attempts_until(last.minus(Span::from_millis(1)));
         }
         for (at, execution) in attempts {
-            memory.agenda.offer(at, Message::Attempt { execution });
+            memory.agenda.offer(at, Message::Attempt { execution, at: None });
         }
         memory.set_notices_until(until);
         let notices = self.notices_until(until, MESSAGES).await?;

@@ -6,14 +6,14 @@
 use crate::{
     memory::{Live, Memory, Wake},
     rows::{
-        ExecutionRow, definition_of, is_open, keep_durable, look_of, state_of, status_code, timestamp,
-        to_json,
+        ExecutionRow, contract_code, definition_of, is_open, keep_durable, look_of, slot_code, state_of,
+        status_code, timestamp, to_json,
     },
 };
 use rondo_domain::{
     ids::{AppKey, ScheduleId},
     ports::StoreError,
-    schedule::Definition,
+    schedule::{Contract, Definition},
     state::State,
     time::Timestamp,
 };
@@ -32,11 +32,21 @@ pub(crate) enum Failure {
 type AfterCommit = Box<dyn FnOnce(&Memory) + Send>;
 type Transition = Box<dyn FnOnce(&mut State) + Send>;
 
+/// Schedules that have not ended, of the apps where that was asked.
+pub(crate) type Counts = HashMap<AppKey, LiveCounts>;
+
+/// Of one app; none: not asked for so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LiveCounts {
+    all: Option<u32>,
+    /// Its scheduled pushes.
+    pushes: Option<u32>,
+}
+
 pub(crate) struct Batch<'a> {
     pub connection: &'a Connection,
     pub memory: &'a Memory,
-    /// Schedules that have not ended, of the apps where that was asked.
-    counts: &'a mut HashMap<AppKey, u32>,
+    counts: &'a mut Counts,
     states: HashMap<ScheduleId, Working>,
     after: Vec<AfterCommit>,
 }
@@ -111,7 +121,7 @@ fn rest(state: &mut State, wake: Option<Wake>) {
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(connection: &'a Connection, memory: &'a Memory, counts: &'a mut HashMap<AppKey, u32>) -> Self {
+    pub fn new(connection: &'a Connection, memory: &'a Memory, counts: &'a mut Counts) -> Self {
         Batch { connection, memory, counts, states: HashMap::new(), after: Vec::new() }
     }
 
@@ -191,7 +201,7 @@ impl<'a> Batch<'a> {
         statement.execute(params![
             row.id.schedule.bytes(),
             row.id.number,
-            row.id.slot,
+            slot_code(row.id),
             row.status,
             row.token,
             row.next_attempt_at,
@@ -203,21 +213,36 @@ impl<'a> Batch<'a> {
 
     /// How many schedules of the app have not ended; exact, this transaction's own included.
     pub fn count_of(&mut self, app: &AppKey) -> Result<u32, Failure> {
-        if let Some(count) = self.counts.get(app) {
-            return Ok(*count);
+        if let Some(count) = self.counts.get(app).and_then(|counts| counts.all) {
+            return Ok(count);
         }
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM states WHERE app = ?1 AND status IN (0, 1, 2)")?;
         // What has ended in this transaction is taken off as its row is written.
-        let count = statement.query_row([app.as_str()], |row| row.get(0))?;
-        self.counts.insert(app.clone(), count);
+        let count =
+            self.counted("SELECT count(*) FROM states WHERE app = ?1 AND status IN (0, 1, 2)", app)?;
+        self.counts.entry(app.clone()).or_default().all = Some(count);
         Ok(count)
     }
 
-    pub fn count_created(&mut self, app: &AppKey) {
-        if let Some(count) = self.counts.get_mut(app) {
-            *count += 1;
+    /// The same, of its scheduled pushes alone.
+    pub fn count_of_pushes(&mut self, app: &AppKey) -> Result<u32, Failure> {
+        if let Some(count) = self.counts.get(app).and_then(|counts| counts.pushes) {
+            return Ok(count);
+        }
+        let sql = "SELECT count(*) FROM states INDEXED BY pushes_by_status
+                   WHERE app = ?1 AND status IN (0, 1, 2) AND contract = 2";
+        let count = self.counted(sql, app)?;
+        self.counts.entry(app.clone()).or_default().pushes = Some(count);
+        Ok(count)
+    }
+
+    fn counted(&self, sql: &str, app: &AppKey) -> Result<u32, Failure> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([app.as_str()], |row| row.get(0))?)
+    }
+
+    pub fn count_created(&mut self, app: &AppKey, contract: Option<Contract>) {
+        if let Some(counts) = self.counts.get_mut(app) {
+            let pushes = counts.pushes.as_mut().filter(|_| contract == Some(Contract::Pushes));
+            counts.all.iter_mut().chain(pushes).for_each(|count| *count += 1);
         }
     }
 
@@ -232,6 +257,7 @@ impl<'a> Batch<'a> {
             .prepare_cached("UPDATE states SET status = ?2, look = ?3, json = ?4 WHERE id = ?1")?;
         let mut redefine =
             self.connection.prepare_cached("UPDATE definitions SET json = ?2 WHERE id = ?1")?;
+        let mut contract_of = self.connection.prepare_cached("SELECT contract FROM states WHERE id = ?1")?;
         for (id, working) in &mut self.states {
             if let Some(definition) = &working.definition {
                 redefine.execute(params![id.bytes(), to_json(definition)?])?;
@@ -248,9 +274,15 @@ impl<'a> Batch<'a> {
             put.execute(params![id.bytes(), status, look.map(Timestamp::millis), to_json(state)?])?;
             if state.status.has_ended()
                 && !working.had_ended
-                && let Some(count) = self.counts.get_mut(&state.app)
+                && let Some(counts) = self.counts.get_mut(&state.app)
             {
-                *count = count.saturating_sub(1);
+                let mut is_push = false;
+                if counts.pushes.is_some() {
+                    let contract: i64 = contract_of.query_row([id.bytes()], |row| row.get(0))?;
+                    is_push = contract == contract_code(Some(Contract::Pushes));
+                }
+                let pushes = counts.pushes.as_mut().filter(|_| is_push);
+                counts.all.iter_mut().chain(pushes).for_each(|count| *count = count.saturating_sub(1));
             }
         }
         Ok(())

@@ -52,5 +52,7 @@ pub fn settings() -> Settings {
         carry_definition: usize::MAX,
         // A wake here is an entry in memory; a message that far ahead would be lost with it.
         plan_singles: false,
+        page: 500,
+        told_at_once: 50,
     }
 }

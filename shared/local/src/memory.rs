@@ -270,7 +270,7 @@ impl Memory {
                     segment.occurrences.iter().for_each(|one| live.state.lapse(one.number, now));
                 });
             }
-            Message::Attempt { execution } => {
+            Message::Attempt { execution, .. } => {
                 if let Some(claim) = self.attempt_claims().get_mut(execution) {
                     claim.lease_until = claim.lease_until.min(now);
                 }

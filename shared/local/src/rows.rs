@@ -5,7 +5,7 @@ use rondo_domain::{
     execution::{Execution, ExecutionStatus},
     ids::{ExecutionId, NO_SLOT, ScheduleId},
     ports::StoreError,
-    schedule::Definition,
+    schedule::{Contract, Definition},
     state::{State, Status},
     time::Timestamp,
 };
@@ -26,6 +26,19 @@ pub(crate) fn status_code(status: Status) -> i64 {
 
 pub(crate) fn execution_status_code(status: ExecutionStatus) -> i64 {
     ExecutionStatus::ALL.iter().position(|one| *one == status).map_or(-1, |at| at as i64)
+}
+
+pub(crate) fn contract_code(contract: Option<Contract>) -> i64 {
+    match contract {
+        None => 0,
+        Some(Contract::Requests) => 1,
+        Some(Contract::Pushes) => 2,
+    }
+}
+
+/// The column `slot`: slot and page of an execution's id, which sort together.
+pub(crate) fn slot_code(id: ExecutionId) -> i64 {
+    i64::from(id.slot) << 16 | i64::from(id.page)
 }
 
 /// Something of it was sent, and has not come to its end.
@@ -67,8 +80,11 @@ pub(crate) fn id_of(row: &Row<'_>, column: usize) -> rusqlite::Result<ScheduleId
 }
 
 pub(crate) fn execution_id_of(row: &Row<'_>, from: usize) -> rusqlite::Result<ExecutionId> {
-    let slot: u8 = row.get(from + 2).unwrap_or(NO_SLOT);
-    Ok(id_of(row, from)?.execution(row.get(from + 1)?, slot))
+    let code: u32 = row.get(from + 2)?;
+    let slot = u8::try_from(code >> 16).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(from + 2, Type::Integer, Box::new(error))
+    })?;
+    Ok(id_of(row, from)?.execution(row.get(from + 1)?, NO_SLOT).page(slot, code as u16))
 }
 
 pub(crate) fn timestamp(millis: i64) -> Timestamp {

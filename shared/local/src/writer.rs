@@ -2,18 +2,16 @@
 //! once, and answers them all: an fsync is what a durable write costs, and so it is shared.
 
 use crate::{
-    batch::{Batch, Failure},
+    batch::{Batch, Counts, Failure},
     folder::Folder,
     memory::Memory,
 };
 use rondo_domain::{
-    ids::AppKey,
     ports::{Clock, StoreError},
     time::Span,
 };
 use rusqlite::{Connection, ErrorCode};
 use std::{
-    collections::HashMap,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -94,7 +92,7 @@ impl Writer {
     ) -> (Writer, WriterThread) {
         let (orders, taken) = mpsc::channel();
         let work = move || {
-            let mut desk = Desk { connection, memory, clock, counts: HashMap::new() };
+            let mut desk = Desk { connection, memory, clock, counts: Counts::new() };
             let asked = desk.work(&taken);
             // The lock goes last, and before whoever asked is told.
             drop(taken);
@@ -136,7 +134,7 @@ struct Desk {
     connection: Connection,
     memory: Arc<Memory>,
     clock: Arc<dyn Clock>,
-    counts: HashMap<AppKey, u32>,
+    counts: Counts,
 }
 
 impl Desk {

@@ -8,14 +8,11 @@ use crate::{
 use async_trait::async_trait;
 use rondo_domain::{
     app::App,
-    ids::{AppKey, ScheduleId},
+    ids::AppKey,
     ports::{AppStore, StoreError},
 };
 use rusqlite::{OptionalExtension, params};
 use std::sync::{Arc, PoisonError};
-
-/// So many schedules are removed in one write, so that others get their turn.
-const PURGED_AT_ONCE: usize = 200;
 
 #[async_trait]
 impl AppStore for LocalStore {
@@ -100,65 +97,6 @@ fn stored(batch: &Batch<'_>, key: &AppKey) -> Result<Option<String>, Failure> {
 }
 
 impl LocalStore {
-    /// Goes on with removals that an earlier process did not come to the end of.
-    pub(crate) async fn resume_removals(&self) -> Result<(), StoreError> {
-        let begun: Vec<String> = self
-            .inner
-            .readers
-            .read(|connection| {
-                let mut statement = connection.prepare("SELECT app FROM removals")?;
-                let apps = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-                Ok(apps)
-            })
-            .await?;
-        for app in begun.iter().filter_map(|app| app.parse().ok()) {
-            self.purge(&app).await?;
-        }
-        Ok(())
-    }
-
-    async fn purge(&self, key: &AppKey) -> Result<(), StoreError> {
-        loop {
-            let app = key.clone();
-            let left = self
-                .write(move |batch| {
-                    let connection = batch.connection;
-                    let ids: Vec<[u8; 16]> = connection
-                        .prepare_cached("SELECT id FROM states WHERE app = ?1 LIMIT ?2")?
-                        .query_map(params![app.as_str(), PURGED_AT_ONCE as i64], |row| row.get(0))?
-                        .collect::<Result<_, _>>()?;
-                    for id in &ids {
-                        for statement in [
-                            "DELETE FROM executions WHERE schedule = ?1",
-                            "DELETE FROM definitions WHERE id = ?1",
-                            "DELETE FROM states WHERE id = ?1",
-                        ] {
-                            connection.prepare_cached(statement)?.execute([id])?;
-                        }
-                        if let Ok(id) = ScheduleId::from_bytes(*id) {
-                            batch.afterwards(move |memory| memory.forget(id));
-                        }
-                    }
-                    batch.forget_count(&app);
-                    if ids.is_empty() {
-                        for statement in [
-                            "DELETE FROM notices WHERE app = ?1",
-                            "DELETE FROM idempotency_keys WHERE app = ?1",
-                            "DELETE FROM counters WHERE app = ?1",
-                            "DELETE FROM removals WHERE app = ?1",
-                        ] {
-                            connection.prepare_cached(statement)?.execute([app.as_str()])?;
-                        }
-                    }
-                    Ok(!ids.is_empty())
-                })
-                .await?;
-            if !left {
-                return Ok(());
-            }
-        }
-    }
-
     /// The next number of an app, counted from 1.
     pub(crate) fn next_number(batch: &Batch<'_>, app: &AppKey) -> Result<i64, Failure> {
         let mut statement = batch.connection.prepare_cached(

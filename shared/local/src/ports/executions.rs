@@ -5,7 +5,7 @@ use super::states::ending;
 use crate::{
     batch::{Batch, Failure},
     memory::Memory,
-    rows::{ExecutionRow, execution_id_of, execution_of, execution_status_code},
+    rows::{ExecutionRow, execution_id_of, execution_of, execution_status_code, slot_code},
     store::LocalStore,
 };
 use async_trait::async_trait;
@@ -61,6 +61,33 @@ impl ExecutionStore for LocalStore {
             working.apply(move |state| state.open_waiting(by_hand));
             batch.put_execution(&row)?;
             Ok(true)
+        })
+        .await
+    }
+
+    async fn open_pages(&self, pages: &[Execution]) -> Result<(), StoreError> {
+        let Some(schedule) = pages.first().map(|page| page.id.schedule) else {
+            return Ok(());
+        };
+        let rows: Vec<ExecutionRow> = pages.iter().map(ExecutionRow::of).collect::<Result<_, _>>()?;
+        self.write(move |batch| {
+            // Of an app that has been removed meanwhile nothing is to appear again.
+            if batch.state(schedule)?.is_none() {
+                return Ok(());
+            }
+            let mut opened = 0;
+            for row in &rows {
+                if stored(batch, row.id)?.is_none() {
+                    batch.put_execution(row)?;
+                    opened += 1;
+                }
+            }
+            if opened > 0
+                && let Some(working) = batch.state(schedule)?
+            {
+                working.apply(move |state| state.open_pages(opened));
+            }
+            Ok(())
         })
         .await
     }
@@ -151,7 +178,7 @@ impl ExecutionStore for LocalStore {
             let mut put = batch.connection.prepare_cached(
                 "UPDATE executions SET comment = ?4 WHERE schedule = ?1 AND number = ?2 AND slot = ?3",
             )?;
-            Ok(put.execute(params![id.schedule.bytes(), id.number, id.slot, comment])? > 0)
+            Ok(put.execute(params![id.schedule.bytes(), id.number, slot_code(id), comment])? > 0)
         })
         .await
     }
@@ -238,7 +265,9 @@ fn read(connection: &Connection, id: ExecutionId) -> Result<Option<Execution>, F
         "SELECT json, comment FROM executions WHERE schedule = ?1 AND number = ?2 AND slot = ?3",
     )?;
     let row = statement
-        .query_row(params![id.schedule.bytes(), id.number, id.slot], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![id.schedule.bytes(), id.number, slot_code(id)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let Some((json, comment)): Option<(String, Option<String>)> = row else {
         return Ok(None);
@@ -259,7 +288,9 @@ fn stored(batch: &Batch<'_>, id: ExecutionId) -> Result<Option<(ExecutionStatus,
         "SELECT status, token FROM executions WHERE schedule = ?1 AND number = ?2 AND slot = ?3",
     )?;
     let row: Option<(u8, i64)> = statement
-        .query_row(params![id.schedule.bytes(), id.number, id.slot], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![id.schedule.bytes(), id.number, slot_code(id)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let Some((status, token)) = row else {
         return Ok(None);
@@ -277,8 +308,8 @@ fn list(connection: &Connection, query: &ExecutionQuery) -> Result<Page<Executio
         "SELECT schedule, number, slot, status, json, comment FROM executions
          WHERE schedule = ?1 AND (number, slot) > (?2, ?3) ORDER BY number, slot"
     };
-    let start = if query.newest_first { (i64::from(u32::MAX), 256) } else { (-1, -1) };
-    let (number, slot) = query.after.map_or(start, |after| (i64::from(after.number), i64::from(after.slot)));
+    let start = if query.newest_first { (i64::from(u32::MAX), i64::MAX) } else { (-1, -1) };
+    let (number, slot) = query.after.map_or(start, |after| (i64::from(after.number), slot_code(after)));
     let status = query.status.map(execution_status_code);
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![query.schedule.bytes(), number, slot])?;

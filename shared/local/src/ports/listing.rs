@@ -9,7 +9,7 @@ use crate::{
 use rondo_domain::{
     ids::ScheduleId,
     ports::{Page, Schedule, ScheduleQuery},
-    schedule::Definition,
+    schedule::{Contract, Definition},
     state::Status,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -52,12 +52,19 @@ fn newest_first(
     query: &ScheduleQuery,
     count: usize,
 ) -> Result<Vec<ScheduleId>, Failure> {
-    let sql = if query.requests_only {
-        "SELECT id FROM states INDEXED BY requests_by_status
-         WHERE app = ?1 AND status = ?2 AND id < ?3 AND request = 1 ORDER BY id DESC LIMIT ?4"
-    } else {
-        "SELECT id FROM states INDEXED BY states_by_status
-         WHERE app = ?1 AND status = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
+    let sql = match query.contract {
+        None => {
+            "SELECT id FROM states INDEXED BY states_by_status
+             WHERE app = ?1 AND status = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
+        }
+        Some(Contract::Requests) => {
+            "SELECT id FROM states INDEXED BY requests_by_status
+             WHERE app = ?1 AND status = ?2 AND id < ?3 AND contract = 1 ORDER BY id DESC LIMIT ?4"
+        }
+        Some(Contract::Pushes) => {
+            "SELECT id FROM states INDEXED BY pushes_by_status
+             WHERE app = ?1 AND status = ?2 AND id < ?3 AND contract = 2 ORDER BY id DESC LIMIT ?4"
+        }
     };
     let mut statement = connection.prepare_cached(sql)?;
     let before = query.before.map_or([0xff; 16], ScheduleId::bytes);

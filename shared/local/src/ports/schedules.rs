@@ -4,7 +4,7 @@ use super::{idempotency, listing, states::ending};
 use crate::{
     batch::{Batch, Failure},
     memory::Memory,
-    rows::{keep_durable, look_of, status_code, timestamp, to_json},
+    rows::{contract_code, keep_durable, look_of, status_code, timestamp, to_json},
     store::LocalStore,
 };
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use rondo_domain::{
         ChangeAnswer, ChangeWrite, Created, IdempotencyKey, NewSchedule, Page, Schedule, ScheduleQuery,
         ScheduleStore, StoreError,
     },
-    schedule::Definition,
+    schedule::{Contract, Definition},
     state::State,
     time::{Span, Timestamp},
 };
@@ -31,13 +31,14 @@ struct NewRows {
     look: Option<Timestamp>,
     number_it: bool,
     limit: Option<u32>,
+    push_limit: Option<u32>,
     key: Option<IdempotencyKey>,
 }
 
 #[async_trait]
 impl ScheduleStore for LocalStore {
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError> {
-        let NewSchedule { definition, state, number_it, limit, idempotency: key } = new;
+        let NewSchedule { definition, state, number_it, limit, push_limit, idempotency: key } = new;
         let mut stored = state.clone();
         keep_durable(&mut stored);
         let rows = NewRows {
@@ -48,6 +49,7 @@ impl ScheduleStore for LocalStore {
             state,
             number_it,
             limit,
+            push_limit,
             key,
         };
         self.write(move |batch| rows.create(batch)).await
@@ -169,6 +171,12 @@ impl NewRows {
         {
             return Ok(Created::LimitReached);
         }
+        let contract = self.definition.contract();
+        if let Some(limit) = self.push_limit.filter(|_| contract == Some(Contract::Pushes))
+            && batch.count_of_pushes(app)? >= limit
+        {
+            return Ok(Created::PushLimitReached);
+        }
         let number = if self.number_it { Some(LocalStore::next_number(batch, app)?) } else { None };
         let connection = batch.connection;
         connection
@@ -176,20 +184,20 @@ impl NewRows {
             .execute(params![id.bytes(), number, self.definition_json])?;
         connection
             .prepare_cached(
-                "INSERT INTO states (id, app, status, request, look, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO states (id, app, status, contract, look, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 id.bytes(),
                 app.as_str(),
                 status_code(self.state.status),
-                self.definition.request.is_some(),
+                contract_code(contract),
                 self.look.map(Timestamp::millis),
                 self.state_json,
             ])?;
         if let Some(key) = &self.key {
             idempotency::keep(batch, app, key, id, now)?;
         }
-        batch.count_created(app);
+        batch.count_created(app, contract);
         let definition = self.numbered(number);
         let (state, look, shared) = (self.state.clone(), self.look, Arc::clone(&definition));
         batch.afterwards(move |memory| announce(memory, state, shared, look));

@@ -22,7 +22,10 @@ pub struct Driven {
 
 impl Driven {
     pub fn start(world: &World, caller: Arc<Recorder>) -> Self {
-        let engine = world.engine(caller);
+        Driven::with(world, world.engine(caller))
+    }
+
+    pub fn with(world: &World, engine: Engine) -> Self {
         let limits = DriverLimits { max_in_flight: 64, ..DriverLimits::default() };
         let driver = Driver::new(engine.clone(), world.store.clone(), limits);
         let (stop, stopped) = oneshot::channel::<()>();

@@ -21,7 +21,7 @@ async fn make(world: &World, template: ScheduleId, key: &str, seconds: u64) -> C
         fingerprint: "this".to_owned(),
         expires_at: created_at.plus(Span::from_secs(60)),
     });
-    let new = NewSchedule { definition, state, number_it: false, limit: None, idempotency };
+    let new = NewSchedule { definition, state, number_it: false, limit: None, push_limit: None, idempotency };
     world.store.create(new).await.unwrap()
 }
 
@@ -60,6 +60,7 @@ async fn keys_go_when_they_have_expired_and_with_their_app() {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: Default::default(),
+        push: Default::default(),
     };
     assert!(world.store.add_app(app).await.unwrap());
     assert!(world.store.remove_app(&app_key()).await.unwrap());

@@ -5,7 +5,7 @@ use rondo_domain::{
     execution::ExecutionStatus,
     ids::{AppKey, ScheduleId},
     ports::{Created, ExecutionQuery, ExecutionStore, NewSchedule, ScheduleQuery, ScheduleStore},
-    schedule::RequestFields,
+    schedule::{Contract, RequestFields},
     state::Status,
     time::Span,
 };
@@ -16,7 +16,7 @@ fn query() -> ScheduleQuery {
         status: None,
         name: None,
         tags: Vec::new(),
-        requests_only: false,
+        contract: None,
         before: None,
         limit: 10,
     }
@@ -76,7 +76,7 @@ async fn names_tags_and_origins_filter() {
     assert_eq!(of(ScheduleQuery { tags: tag("billing"), ..query() }).await, [tagged]);
     assert_eq!(of(ScheduleQuery { tags: tag(""), ..query() }).await, [tagged]);
     assert_eq!(of(ScheduleQuery { tags: tag("sales"), ..query() }).await, []);
-    assert_eq!(of(ScheduleQuery { requests_only: true, ..query() }).await, [asked]);
+    assert_eq!(of(ScheduleQuery { contract: Some(Contract::Requests), ..query() }).await, [asked]);
 }
 
 #[tokio::test]
@@ -91,6 +91,7 @@ async fn a_limit_is_exact_and_numbers_have_no_gaps() {
             state: schedule.state.clone(),
             number_it: true,
             limit: Some(3),
+            push_limit: None,
             idempotency: None,
         };
         new.definition.id = id;

@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what should not fail is to fail it")]
 
 mod claims;
+mod devices;
 mod driving;
 mod folder;
 mod full;
 mod keys;
 mod listing;
+mod pushing;
 mod real_time;
 mod restart;
 mod world;

@@ -12,6 +12,7 @@ use rondo_domain::{
     ports::{
         AppStore, Clock, CloseWrite, Created, Entropy, NewSchedule, ScheduleStore, StateStore, StoreError,
     },
+    push::sender::NoSender,
     schedule::{Body, Definition, HttpTarget, Target},
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, State},
     time::{Span, Timestamp},
@@ -208,7 +209,14 @@ impl World {
         state.look_again_at = Some(at(0));
         edit(&mut definition, &mut state);
         definition.app = state.app.clone();
-        let new = NewSchedule { definition, state, number_it: false, limit: None, idempotency: None };
+        let new = NewSchedule {
+            definition,
+            state,
+            number_it: false,
+            limit: None,
+            push_limit: None,
+            idempotency: None,
+        };
         match self.store.create(new).await? {
             Created::Done(_) => Ok(id),
             refused => panic!("neither limit nor key was given: {refused:?}"),
@@ -279,9 +287,11 @@ pub fn engine(store: &LocalStore, clock: Arc<dyn Clock>, caller: Arc<dyn Caller>
         states: shared.clone(),
         executions: shared.clone(),
         listeners: shared.clone(),
+        devices: shared.clone(),
         queue: shared.clone(),
         wakes: shared,
         caller,
+        pusher: Arc::new(NoSender),
         observer: metrics.clone(),
         statistics: metrics,
         links: Links::new("http://localhost", [7; 32]),
@@ -298,6 +308,7 @@ pub async fn add_app(store: &LocalStore) -> App {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: AppLimits::default(),
+        push: Default::default(),
     };
     assert!(store.add_app(app.clone()).await.unwrap());
     app
@@ -327,6 +338,7 @@ pub fn draft(trigger: Trigger, occurrences: Option<u32>) -> Draft {
         policy: Policy::default(),
         tags: Default::default(),
         request: None,
+        push: None,
     }
 }
 
@@ -344,5 +356,6 @@ fn definition(id: ScheduleId, now: Timestamp) -> Definition {
         created_at: now,
         updated_at: now,
         request: None,
+        push: None,
     }
 }
