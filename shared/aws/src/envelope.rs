@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use rondo_domain::{
-        ids::{AppKey, NO_SLOT, ScheduleId},
+        ids::{AppKey, ExecutionId, NO_SLOT, ScheduleId},
         message::Segment,
         notice::Notice,
         plan::Occurrence,
@@ -170,6 +170,13 @@ mod tests {
         )
     }
 
+    /// Occurrences, and pages of occurrences.
+    fn execution() -> impl Strategy<Value = ExecutionId> {
+        let page = prop_oneof![Just((NO_SLOT, 0)), (any::<u8>(), 1..=u16::MAX)];
+        (id(), 1..u32::MAX, page)
+            .prop_map(|(id, number, (slot, page))| id.execution(number, NO_SLOT).page(slot, page))
+    }
+
     fn message() -> impl Strategy<Value = Message> {
         let notice = (text(), text(), any::<Option<u64>>(), any::<u16>(), at()).prop_map(
             |(id, body, listener, attempts, since)| {
@@ -180,7 +187,7 @@ mod tests {
         prop_oneof![
             (id(), any::<u32>()).prop_map(|(id, generation)| Message::Wake { id, generation }),
             segment().prop_map(Message::Segment),
-            (id(), 1..u32::MAX).prop_map(|(id, n)| Message::Attempt { execution: id.execution(n, NO_SLOT) }),
+            execution().prop_map(|execution| Message::Attempt { execution, at: None }),
             notice,
         ]
     }
@@ -215,6 +222,15 @@ mod tests {
         let body = r#"{"v":1,"at":1764547200123,"message":{"wake":{"id":"019ad789-2400-8000-8000-000000000000","generation":2}}}"#;
         assert_eq!(write(&wake), body);
         assert_eq!(read(body).unwrap(), wake);
+        let page = id.execution(3, NO_SLOT).page(52, 7);
+        let attempt = Delayed {
+            at: at_millis(5),
+            message: Message::Attempt { execution: page, at: Some(at_millis(5)) },
+        };
+        let body =
+            r#"{"v":1,"at":5,"message":{"attempt":{"execution":"019ad789-2400-8000-8000-003400000003.7"}}}"#;
+        assert_eq!(write(&attempt), body);
+        assert_eq!(read(body).unwrap(), attempt);
     }
 
     #[test]

@@ -35,7 +35,7 @@ where
 }
 
 /// The error and its causes: the outermost says only which stage failed.
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -16,6 +16,7 @@ pub mod telemetry;
 pub mod wakes;
 
 pub use clients::Clients;
+pub use failures::chain;
 pub use meter::Meter;
 pub use queue::SqsQueue;
 pub use settings::{AwsSettings, SettingsError};
@@ -46,5 +47,7 @@ pub fn settings() -> Settings {
         claim_ahead: Span::from_millis(200),
         carry_definition: 32 * 1024,
         plan_singles: true,
+        page: 500,
+        told_at_once: 50,
     }
 }

@@ -1,5 +1,5 @@
-//! What is asked of DynamoDB, one function for each kind of request: reads, conditional writes, transactions,
-//! batches. Says when a condition did not hold and what stands there instead; what that means is the callers'.
+//! What is asked of DynamoDB, one function for each kind of request: reads, conditional writes, transactions. Says
+//! when a condition did not hold and what stands there instead; what that means is the callers'.
 
 use super::{DynamoStore, keys::Key, size};
 use crate::failures::unavailable;
@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::{
         transact_write_items::TransactWriteItemsError,
     },
     types::{
-        AttributeValue, ConditionCheck, DeleteRequest, KeysAndAttributes, Put, ReturnValue,
-        ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update, WriteRequest,
+        AttributeValue, ConditionCheck, Delete, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem, Update,
     },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -25,9 +25,6 @@ pub type Item = HashMap<String, AttributeValue>;
 pub(crate) const TRIES: u32 = 14;
 const FIRST_PAUSE: Span = Span::from_millis(4);
 const LONGEST_PAUSE: Span = Span::from_millis(300);
-/// DynamoDB takes and gives so many items in one batch.
-const GET_AT_ONCE: usize = 100;
-const DELETE_AT_ONCE: usize = 25;
 
 /// A condition or an update, with what its `#names` and `:values` stand for.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +105,10 @@ pub(crate) enum Write {
         update: Expression,
         condition: Option<Expression>,
     },
+    Delete {
+        key: Key,
+        condition: Option<Expression>,
+    },
     /// Writes nothing.
     Check {
         key: Key,
@@ -123,7 +124,9 @@ impl Write {
     pub fn key(&self) -> Result<Key, StoreError> {
         match self {
             Write::Put { item, .. } => Key::of_item(item),
-            Write::Update { key, .. } | Write::Check { key, .. } => Ok(key.clone()),
+            Write::Update { key, .. } | Write::Delete { key, .. } | Write::Check { key, .. } => {
+                Ok(key.clone())
+            }
         }
     }
 
@@ -159,51 +162,6 @@ impl DynamoStore {
         let get = self.client.get_item().table_name(&*self.table).set_key(Some(key.item()));
         let got = get.consistent_read(consistent).send().await.map_err(|error| self.failed(&error))?;
         Ok(got.item.filter(|item| self.is_alive(item)))
-    }
-
-    /// All of them that are there, in no order.
-    pub(super) async fn get_all(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
-        let mut items = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(GET_AT_ONCE) {
-            let mut left: Vec<Item> = keys.iter().map(Key::item).collect();
-            for attempt in 0.. {
-                let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(consistent);
-                let wanted = wanted.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                let get = self.client.batch_get_item().request_items(&*self.table, wanted);
-                let mut got = get.send().await.map_err(|error| self.failed(&error))?;
-                let found = got.responses.as_mut().and_then(|tables| tables.remove(&*self.table));
-                items.extend(found.unwrap_or_default().into_iter().filter(|item| self.is_alive(item)));
-                let more = got.unprocessed_keys.and_then(|mut tables| tables.remove(&*self.table));
-                left = more.map(|more| more.keys).unwrap_or_default();
-                if left.is_empty() {
-                    break;
-                }
-                self.next_try(attempt, "a batch of reads").await?;
-            }
-        }
-        Ok(items)
-    }
-
-    pub(super) async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
-        for keys in keys.chunks(DELETE_AT_ONCE) {
-            let delete = |key: &Key| {
-                let delete = DeleteRequest::builder().set_key(Some(key.item())).build();
-                delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
-            };
-            let left: Result<Vec<WriteRequest>, _> = keys.iter().map(delete).collect();
-            let mut left = left.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            for attempt in 0.. {
-                let write = self.client.batch_write_item().request_items(&*self.table, left);
-                let written = write.send().await.map_err(|error| self.failed(&error))?;
-                let more = written.unprocessed_items.and_then(|mut tables| tables.remove(&*self.table));
-                left = more.unwrap_or_default();
-                if left.is_empty() {
-                    break;
-                }
-                self.next_try(attempt, "a batch of deletions").await?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn query(&self, condition: &Expression) -> QueryFluentBuilder {
@@ -339,6 +297,17 @@ impl DynamoStore {
                     .return_values_on_condition_check_failure(AllOld);
                 one.update(update.build().map_err(wrong)?).build()
             }
+            Write::Delete { key, condition } => {
+                let condition = condition.clone().unwrap_or_default();
+                let delete = Delete::builder()
+                    .table_name(&*self.table)
+                    .set_key(Some(key.item()))
+                    .set_condition_expression(Some(condition.text.clone()).filter(|text| !text.is_empty()))
+                    .set_expression_attribute_names(condition.names())
+                    .set_expression_attribute_values(condition.values())
+                    .return_values_on_condition_check_failure(AllOld);
+                one.delete(delete.build().map_err(wrong)?).build()
+            }
             Write::Check { key, condition } => {
                 let check = ConditionCheck::builder()
                     .table_name(&*self.table)
@@ -358,15 +327,20 @@ impl DynamoStore {
             let table = &self.table;
             return Err(StoreError::Unavailable(format!("{table}: {what} met others' writes {TRIES} times")));
         }
+        self.pause(attempt.min(7), LONGEST_PAUSE).await;
+        Ok(())
+    }
+
+    /// [`FIRST_PAUSE`], doubled so often: half of it for sure, and up to as much again.
+    pub(super) async fn pause(&self, doubled: u32, longest: Span) {
         let now = self.clock.now();
-        let pause = FIRST_PAUSE.times(1 << attempt.min(7)).min(LONGEST_PAUSE).millis();
-        // Half of it for sure: whoever met once must not meet again. The clock and a count are chance enough.
+        let pause = FIRST_PAUSE.times(1 << doubled).min(longest).millis();
+        // Whoever met once must not meet again. The clock and a count are chance enough.
         let dice =
             self.tried.fetch_add(1, std::sync::atomic::Ordering::Relaxed) ^ now.millis().unsigned_abs();
         let dice = dice.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let pause = Span::from_millis(pause / 2 + dice % pause);
         self.clock.sleep_until(now.plus(pause)).await;
-        Ok(())
     }
 
     /// What DynamoDB says where it refuses for another reason than a condition.

@@ -4,7 +4,7 @@
 use super::{
     DynamoStore,
     calls::{Commit, Expression, Item, Refusal, TRIES, Write, number, text},
-    keys::{COUNTERS, Key},
+    keys::{COUNTERS, Key, LIVE, LIVE_PUSHES},
     records::{definition_item, json_of},
     schema::EXPIRES_AT,
     state_item::{StateItem, travels},
@@ -13,6 +13,7 @@ use super::{
 use rondo_domain::{
     ids::{AppKey, ScheduleId, Token},
     ports::{Created, IdempotencyKey, NewSchedule, Schedule, StoreError},
+    schedule::Contract,
     time::Timestamp,
 };
 use std::sync::Arc;
@@ -26,7 +27,7 @@ struct Kept {
 
 impl DynamoStore {
     pub(super) async fn create_schedule(&self, new: NewSchedule) -> Result<Created, StoreError> {
-        let NewSchedule { mut definition, state, number_it, limit, idempotency } = new;
+        let NewSchedule { mut definition, state, number_it, limit, push_limit, idempotency } = new;
         let (id, app, token) = (state.id, state.app.clone(), state.change_token);
         let created_at = definition.created_at;
         if number_it && definition.request.is_some() {
@@ -46,10 +47,14 @@ impl DynamoStore {
             }
         }
         let json = json_of(&definition)?;
+        let contract = definition.contract();
+        let limits = Limits { all: limit, pushes: push_limit.filter(|_| contract == Some(Contract::Pushes)) };
         let item = StateItem {
             created_with: token,
-            counted: limit.is_some(),
-            request: definition.request.is_some(),
+            counted: limits.all.is_some(),
+            counted_push: limits.pushes.is_some(),
+            contract,
+            beside: None,
             definition: travels(&definition, &json).then(|| Arc::from(json.as_str())),
             record: None,
             state,
@@ -59,9 +64,10 @@ impl DynamoStore {
             let definition = definition_item(id, &json, item.expires_at(self.retention));
             writes.push(Write::Put { item: definition, condition: None });
         }
-        if let Some(limit) = limit {
-            writes.push(count_one(&app, limit));
-        }
+        let counter = limits.count_one(&app).map(|count| {
+            writes.push(count);
+            writes.len() - 1
+        });
         // A schedule that the key made and that is no more.
         let mut gone = None;
         for _ in 0..TRIES {
@@ -78,11 +84,12 @@ impl DynamoStore {
                 return self.created_before(&StateItem::read(there)?, token).await;
             }
             let Some((key, Refusal { present })) = key else {
-                // The limit alone. One's own creation may have taken the last place, and its answer been lost.
-                return match self.present(id, Source::Certain).await? {
-                    Some(there) => self.created_before(&there, token).await,
-                    None => Ok(Created::LimitReached),
-                };
+                // A limit alone. One's own creation may have taken the last place, and its answer been lost.
+                if let Some(there) = self.present(id, Source::Certain).await? {
+                    return self.created_before(&there, token).await;
+                }
+                let counters = counter.and_then(|place| refused.get_mut(place)?.take()?.present);
+                return Ok(limits.reached(&counters.unwrap_or_default()));
             };
             let Some(kept) = present.map(|item| kept_in(&item)).transpose()? else {
                 continue;
@@ -129,17 +136,42 @@ impl DynamoStore {
     }
 }
 
-/// One more live schedule, if there is room.
-fn count_one(app: &AppKey, limit: u32) -> Write {
-    let update = Expression::new(
-        "SET #live = if_not_exists(#live, :none) + :one",
-        &["live"],
-        [("none", number(0)), ("one", number(1))],
-    );
-    let below = Expression::new("#live < :limit", &["live"], [("limit", number(limit))]);
-    let none = Expression::new("attribute_not_exists(#live)", &["live"], []);
-    let room = if limit == 0 { below } else { none.or(below) };
-    Write::Update { key: Key::of_app(app, COUNTERS), update, condition: Some(room) }
+/// How many schedules the app may have that have not ended, and how many scheduled pushes among them.
+struct Limits {
+    all: Option<u32>,
+    pushes: Option<u32>,
+}
+
+impl Limits {
+    fn each(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let named = [(LIVE, self.all), (LIVE_PUSHES, self.pushes)];
+        named.into_iter().filter_map(|(name, limit)| Some((name, limit?)))
+    }
+
+    /// One more of whatever is counted, if there is room for it. None: nothing is.
+    fn count_one(&self, app: &AppKey) -> Option<Write> {
+        let adds: Vec<String> =
+            self.each().map(|(name, _)| format!("#{name} = if_not_exists(#{name}, :none) + :one")).collect();
+        let names: Vec<&str> = self.each().map(|(name, _)| name).collect();
+        let room = self.each().map(|(name, limit)| {
+            let below = Expression::new(format!("#{name} < :{name}"), &[name], [(name, number(limit))]);
+            let none = Expression::new(format!("attribute_not_exists(#{name})"), &[name], []);
+            if limit == 0 { below } else { none.or(below) }
+        });
+        let condition = room.reduce(Expression::and)?;
+        let values = [("none", number(0)), ("one", number(1))];
+        let update = Expression::new(format!("SET {}", adds.join(", ")), &names, values);
+        Some(Write::Update { key: Key::of_app(app, COUNTERS), update, condition: Some(condition) })
+    }
+
+    /// Which of them leaves no room, by the counters as they were found.
+    fn reached(&self, counters: &Item) -> Created {
+        let live = counters.get(LIVE).and_then(|live| live.as_n().ok()?.parse().ok()).unwrap_or(0);
+        match self.pushes {
+            Some(_) if self.all.is_none_or(|limit| live < limit) => Created::PushLimitReached,
+            _ => Created::LimitReached,
+        }
+    }
 }
 
 /// Takes the key, if it is free at `now`.

@@ -1,10 +1,10 @@
-//! `ExecutionStore`: records, wherever they stand. The attempts of waiting ones are in `attempts`.
+//! `ExecutionStore`: records, wherever they stand. The attempts of waiting ones are in `attempts`, pages in `pages`.
 
 use super::{
     DynamoStore,
     calls::{Commit, Expression, TRIES, Write, text},
     keys::{EXECUTION, Key, execution_sk, schedule_pk},
-    records::{record_of, unchanged},
+    records::{held_under, record_of, unchanged},
     schema::{PK, SK, STATUS},
     state_item::is_only,
     transition::{Outcome, Source, Step},
@@ -57,9 +57,17 @@ impl ExecutionStore for DynamoStore {
                 return Ok(());
             }
         }
-        let free = Expression::absent().or(Expression::written_with(execution.token));
-        // Where another's is there, it stays.
-        self.commit(vec![Write::put(self.record_item(execution)?, free)]).await.map(drop)
+        let mut mine = Expression::written_with(execution.token);
+        if let Some(claim) = execution.claim {
+            mine = mine.and(held_under(claim.token));
+        }
+        let put = Write::put(self.record_item(execution)?, Expression::absent().or(mine));
+        match (self.commit(vec![put]).await?, execution.claim) {
+            // Somebody else goes on with it: whoever would act on what could not be put must not.
+            (Commit::Refused(_), Some(_)) => Err(self.keeps_changing(id)),
+            // Where another's is there, it stays.
+            _ => Ok(()),
+        }
     }
 
     async fn open(&self, execution: &Execution, reopens: bool) -> Result<bool, StoreError> {
@@ -106,6 +114,10 @@ impl ExecutionStore for DynamoStore {
             }
         }
         Err(self.keeps_changing(id))
+    }
+
+    async fn open_pages(&self, pages: &[Execution]) -> Result<(), StoreError> {
+        self.put_pages(pages).await
     }
 
     async fn claim_attempt(
@@ -231,10 +243,11 @@ fn range(query: &ExecutionQuery) -> Option<(String, String)> {
     if !query.newest_first {
         return Some((format!("{}!", execution_sk(after)), end));
     }
-    let before = match (after.number, after.slot) {
-        (0, 0) => return None,
-        (number, 0) => after.schedule.execution(number - 1, u8::MAX),
-        (number, slot) => after.schedule.execution(number, slot - 1),
+    let before = match (after.number, after.slot, after.page) {
+        (0, 0, 0) => return None,
+        (number, 0, 0) => after.schedule.execution(number - 1, 0).page(u8::MAX, u16::MAX),
+        (_, slot, 0) => after.page(slot - 1, u16::MAX),
+        (_, slot, page) => after.page(slot, page - 1),
     };
     Some((first, execution_sk(before)))
 }

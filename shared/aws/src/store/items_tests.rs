@@ -3,6 +3,7 @@
 use super::{
     calls::Item,
     keys::Key,
+    push_items_tests::push_record,
     records::{definition_in, definition_item, json_of, record_of},
     schema::{DUE_SHARD, EXPIRES_AT, LOOK_AGAIN_AT},
     size,
@@ -16,7 +17,7 @@ use rondo_domain::{
     ids::{AppKey, ExecutionId, ScheduleId, Token},
     policy::{Delivery, Policy},
     ports::StoreError,
-    schedule::{Body, Definition, HttpTarget, RequestFields, Target},
+    schedule::{Body, Contract, Definition, HttpTarget, RequestFields, Target},
     state::{Claim, Counts, FarWake, Mark, Run, State, Status},
     time::{Span, Timestamp},
     trigger::{Interval, Single, Trigger},
@@ -57,12 +58,21 @@ fn definition(trigger: Trigger, body: Body) -> Definition {
         created_at: NOW,
         updated_at: NOW,
         request: None,
+        push: None,
     }
 }
 
 fn item_of(state: State) -> StateItem {
-    let created_with = Token(0x9e37_79b9_7f4a_7c15);
-    StateItem { state, created_with, counted: false, request: false, definition: None, record: None }
+    StateItem {
+        state,
+        created_with: Token(0x9e37_79b9_7f4a_7c15),
+        counted: false,
+        counted_push: false,
+        contract: None,
+        beside: None,
+        definition: None,
+        record: None,
+    }
 }
 
 /// A schedule every five seconds that has run for a month, with one execution under way.
@@ -326,17 +336,27 @@ proptest! {
     fn every_state_comes_back(
         state in state(),
         created_with in token(),
-        (counted, request) in (any::<bool>(), any::<bool>()),
+        (counted, counted_push, beside) in (any::<bool>(), any::<bool>(), of(any::<u64>())),
+        contract in of(prop::sample::select(vec![Contract::Requests, Contract::Pushes])),
         record in of(record(id().execution(1, 0))),
     ) {
-        let item = StateItem { state, created_with, counted, request, definition: None, record };
+        let item = StateItem {
+            state, created_with, counted, counted_push, contract, beside, definition: None, record,
+        };
         let stored = item.item(RETENTION).expect("it can be written");
         prop_assert_eq!(StateItem::read(&stored).expect("it can be read"), item);
     }
 
     #[test]
-    fn every_record_comes_back(number in 1..u32::MAX, record in record(id().execution(7, 3))) {
-        let record = Execution { id: id().execution(number, 3), ..record };
+    fn every_record_comes_back(
+        number in 1..u32::MAX,
+        page in of(any::<(u8, u16)>()),
+        record in record(id().execution(7, 3)),
+        push in of(push_record()),
+    ) {
+        let execution = id().execution(number, 3);
+        let execution = page.map_or(execution, |(slot, page)| execution.page(slot, page));
+        let record = Execution { id: execution, push: push.map(Box::new), ..record };
         let mut item: Item = attributes_of(&record).expect("it can be written");
         item.remove("id");
         item.extend(Key::of_execution(record.id).item());

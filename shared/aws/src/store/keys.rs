@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rondo_domain::{
     ids::{AppKey, ExecutionId, ScheduleId},
     ports::StoreError,
+    push::device::{Group, RegistrationId},
 };
 use std::fmt;
 
@@ -19,6 +20,13 @@ pub(crate) const STATE: &str = "STATE";
 pub(crate) const DEFINITION: &str = "DEFINITION";
 pub(crate) const IDEMPOTENCY: &str = "IDEMPOTENCY";
 pub(crate) const EXECUTION: &str = "EXECUTION#";
+pub(crate) const DEVICES: &str = "DEVICES";
+pub(crate) const GROUPS: &str = "GROUPS";
+pub(crate) const ALIAS: &str = "ALIAS";
+pub(crate) const TOLD: &str = "TOLD";
+/// Of an app's counters: its schedules that have not ended, and those of them that are scheduled pushes.
+pub(crate) const LIVE: &str = "live";
+pub(crate) const LIVE_PUSHES: &str = "live_pushes";
 /// Where `by_app` has the apps themselves.
 pub(crate) const ALL_APPS: &str = "APPS";
 
@@ -53,6 +61,25 @@ impl Key {
         Key::of_schedule(id.schedule, execution_sk(id))
     }
 
+    /// A device: an app's lie in as many partitions as there are shards, by their positions.
+    pub fn of_device(app: &AppKey, id: &RegistrationId) -> Key {
+        Key { pk: devices_pk(app, shard_of(id)), sk: id.to_string() }
+    }
+
+    pub fn of_group(app: &AppKey, group: Group) -> Key {
+        Key { pk: groups_pk(app), sk: group.to_string() }
+    }
+
+    /// That a device has this alias.
+    pub fn of_alias(app: &AppKey, alias: &str, id: &RegistrationId) -> Key {
+        Key { pk: alias_pk(app, alias), sk: id.to_string() }
+    }
+
+    /// What a device was told of last by a schedule.
+    pub fn of_told(schedule: ScheduleId, id: &RegistrationId) -> Key {
+        Key { pk: told_pk(schedule, shard_of(id)), sk: id.to_string() }
+    }
+
     pub fn of_item(item: &Item) -> Result<Key, StoreError> {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         match (text(PK), text(SK)) {
@@ -71,10 +98,19 @@ impl Key {
     }
 
     pub fn execution(&self) -> Result<ExecutionId, StoreError> {
-        let parts = self.sk.strip_prefix(EXECUTION).and_then(|rest| rest.split_once('#'));
-        let numbers = parts.and_then(|(number, slot)| Some((number.parse().ok()?, slot.parse().ok()?)));
-        let (number, slot) = numbers.ok_or_else(|| self.corrupt("its key is no execution's"))?;
-        Ok(self.schedule()?.execution(number, slot))
+        let numbers = self.sk.strip_prefix(EXECUTION).and_then(|rest| {
+            let mut parts = rest.split('#');
+            let (number, slot) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let page = parts.next().map_or(Some(0), |page| page.parse().ok())?;
+            parts.next().is_none().then_some((number, slot, page))
+        });
+        let (number, slot, page) = numbers.ok_or_else(|| self.corrupt("its key is no execution's"))?;
+        Ok(self.schedule()?.execution(number, slot).page(slot, page))
+    }
+
+    /// Of an item whose range key is a device's id.
+    pub fn registration_id(&self) -> Result<RegistrationId, StoreError> {
+        self.sk.parse().map_err(|_| self.corrupt("its key is no device's"))
     }
 
     /// The item in a user's words.
@@ -85,6 +121,7 @@ impl Key {
             STATE => "the schedule's state",
             DEFINITION => "the schedule's definition",
             sk if sk.starts_with(EXECUTION) => "the execution's record",
+            _ if self.pk.contains("#DEVICES#") => "the device",
             _ => "the item",
         }
     }
@@ -110,9 +147,42 @@ pub(crate) fn schedule_of(pk: &str) -> Option<ScheduleId> {
     pk.strip_prefix("SCHEDULE#")?.parse().ok()
 }
 
-/// Ten digits hold every number, three every slot: the keys sort as the numbers do.
+/// Ten digits hold every number, three every slot, five every page: the keys sort as the ids do. What is no page
+/// says none.
 pub(crate) fn execution_sk(id: ExecutionId) -> String {
-    format!("{EXECUTION}{:010}#{:03}", id.number, id.slot)
+    let sk = format!("{EXECUTION}{:010}#{:03}", id.number, id.slot);
+    if id.page > 0 { format!("{sk}#{:05}", id.page) } else { sk }
+}
+
+pub(crate) fn devices_pk(app: &AppKey, shard: u64) -> String {
+    format!("APP#{app}#{DEVICES}#{shard:02}")
+}
+
+pub(crate) fn groups_pk(app: &AppKey) -> String {
+    format!("APP#{app}#{GROUPS}")
+}
+
+pub(crate) fn alias_pk(app: &AppKey, alias: &str) -> String {
+    format!("APP#{app}#{ALIAS}#{alias}")
+}
+
+pub(crate) fn told_pk(schedule: ScheduleId, shard: u64) -> String {
+    format!("SCHEDULE#{schedule}#{TOLD}#{shard:02}")
+}
+
+fn shard_of(id: &RegistrationId) -> u64 {
+    u64::from(id.position()) % SHARDS
+}
+
+/// Where the index `by_group` has an app's devices of one group. No shard: positions spread evenly over the range, so
+/// that DynamoDB can split a group that is much used between any two of them.
+pub(crate) fn app_group(app: &AppKey, group: Group) -> String {
+    format!("{app}#{group}")
+}
+
+/// Its range key there: ten digits hold every position, so that they sort as positions do, and then as ids.
+pub(crate) fn position_of(id: &RegistrationId) -> String {
+    format!("{:010}#{id}", id.position())
 }
 
 /// In which of the index's shards an app's schedule stands.
@@ -141,6 +211,11 @@ impl Due {
         self.shard_at(id.hash() % SHARDS)
     }
 
+    /// The pages of one occurrence come due together: they spread over all shards.
+    pub fn shard_of_execution(id: ExecutionId) -> String {
+        Due::Attempts.shard_at(id.schedule.hash().wrapping_add(u64::from(id.page)) % SHARDS)
+    }
+
     pub fn shard_at(self, shard: u64) -> String {
         let what = match self {
             Due::States => 'S',
@@ -165,8 +240,14 @@ mod tests {
             let execution = id(9 << 50).execution(number, slot);
             assert_eq!(Key::of_execution(execution).execution(), Ok(execution));
         }
-        let wrong = Key::of_schedule(id(3 << 50), "EXECUTION#x#000").execution();
-        assert!(matches!(wrong, Err(StoreError::Corrupt(text)) if text.contains("EXECUTION#x#000")));
+        for (slot, page) in [(0, 1), (52, 7), (255, u16::MAX)] {
+            let page = id(9 << 50).execution(3, 0).page(slot, page);
+            assert_eq!(Key::of_execution(page).execution(), Ok(page));
+        }
+        for wrong in ["EXECUTION#x#000", "EXECUTION#1#000#x", "EXECUTION#1#000#1#1", "EXECUTION#1"] {
+            let read = Key::of_schedule(id(3 << 50), wrong).execution();
+            assert!(matches!(read, Err(StoreError::Corrupt(text)) if text.contains(wrong)), "{wrong}");
+        }
     }
 
     #[test]
@@ -174,6 +255,33 @@ mod tests {
         let sk = |number| execution_sk(id(1 << 50).execution(number, 0));
         assert!(sk(9) < sk(10) && sk(10) < sk(u32::MAX));
         assert_eq!(sk(3), "EXECUTION#0000000003#000");
+        let third = id(1 << 50).execution(3, 0);
+        assert_eq!(execution_sk(third.page(52, 7)), "EXECUTION#0000000003#052#00007");
+        let mut ids = vec![id(1 << 50).execution(4, 0), third];
+        for (slot, page) in [(0, 1), (0, 10), (0, 9), (1, 1), (1, 0), (255, 65_535), (10, 300)] {
+            ids.push(third.page(slot, page));
+        }
+        let mut keys: Vec<String> = ids.iter().map(|id| execution_sk(*id)).collect();
+        ids.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(keys, ids.iter().map(|id| execution_sk(*id)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn devices_spread_and_sort_by_position() {
+        let app: AppKey = "team-a".parse().unwrap();
+        let ids: Vec<RegistrationId> = (0..500).map(|n| format!("d#{n}").parse().unwrap()).collect();
+        let used: std::collections::BTreeSet<String> =
+            ids.iter().map(|id| Key::of_device(&app, id).pk).collect();
+        assert_eq!(used.len(), SHARDS as usize);
+        assert!(used.contains("APP#team-a#DEVICES#07"));
+        assert!(ids.iter().all(|id| Key::of_device(&app, id).registration_id().as_ref() == Ok(id)));
+        let mut by_key = ids.clone();
+        by_key.sort_by_key(position_of);
+        let mut by_position = ids;
+        by_position.sort_by_key(|id| (id.position(), id.clone()));
+        assert_eq!(by_key, by_position);
+        assert!(app_of(&devices_pk(&app, 7)).is_none() && schedule_of(&told_pk(id(1), 7)).is_none());
     }
 
     #[test]

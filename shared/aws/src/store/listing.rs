@@ -10,7 +10,7 @@ use super::{
     keys::{DEFINITION, Key, STATE, app_shard_at, schedule_pk},
     records::{definition_in, definition_of},
     schema::{APP_SHARD, BY_APP, CONTRACT, PK, SHARDS, STATUS},
-    state_item::{REQUESTS, StateItem},
+    state_item::{StateItem, contract_name},
 };
 use futures_util::future::try_join_all;
 use rondo_domain::{
@@ -76,7 +76,7 @@ impl DynamoStore {
         let wanted = if by_content { LOADED } else { query.limit.min(LOADED) } + 1;
         // Each shard has a sixteenth of them, more or less; of those that the index filters, nobody knows.
         let even = wanted.div_ceil(SHARDS as usize) * 2 + 4;
-        let filtered = query.status.is_some() || query.requests_only;
+        let filtered = query.status.is_some() || query.contract.is_some();
         let at_once = if filtered { FILTERED } else { even.min(FILTERED) };
         let mut shards: Vec<Shard> = (0..SHARDS)
             .map(|shard| {
@@ -120,12 +120,13 @@ impl DynamoStore {
         let status = query.status.map(|status| {
             Expression::new("#status = :status", &[STATUS], [("status", text(status.as_str()))])
         });
-        let requests = query
-            .requests_only
-            .then(|| Expression::new("#contract = :requests", &[CONTRACT], [("requests", text(REQUESTS))]));
-        let filter = match (status, requests) {
-            (Some(status), Some(requests)) => Some(status.and(requests)),
-            (status, requests) => status.or(requests),
+        let contract = query.contract.map(|contract| {
+            let named = [("contract", text(contract_name(contract)))];
+            Expression::new("#contract = :contract", &[CONTRACT], named)
+        });
+        let filter = match (status, contract) {
+            (Some(status), Some(contract)) => Some(status.and(contract)),
+            (status, contract) => status.or(contract),
         };
         let page = self.filtered(&keys, filter).index_name(BY_APP).scan_index_forward(false);
         let page = page.limit(i32::try_from(at_once).unwrap_or(i32::MAX));
@@ -195,7 +196,7 @@ fn fits(schedule: &Schedule, query: &ScheduleQuery) -> bool {
     };
     definition.app == query.app
         && query.status.is_none_or(|status| state.status == status)
-        && (!query.requests_only || definition.request.is_some())
+        && query.contract.is_none_or(|contract| definition.contract() == Some(contract))
         && query.name.as_deref().is_none_or(has)
         && query.tags.iter().all(|(key, value)| {
             definition.tags.get(key).is_some_and(|known| value.is_empty() || known == value)

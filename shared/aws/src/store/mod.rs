@@ -1,34 +1,42 @@
 //! The table: items, keys and indexes, and every conditional write on them. No rule of a schedule is here: a state
 //! is read, the domain's transition runs on it, and it is written whole, if nobody else wrote it meanwhile.
 //!
-//! Reading order: [`schema`] and `keys` (what the table holds), `state_item` and `records` (how the domain's values
-//! lie in it), `calls` (what DynamoDB is asked), `transition` (the loop under every write of a state), and then a
-//! file for each port: `apps`, `removal`, `creating`,
-//! `schedules`, `listing`, `due`, `states`, `closing`, `executions`,
-//! `attempts`, `listeners`, `statistics`. [`size`] and [`units`] are DynamoDB's arithmetic.
+//! Reading order: [`schema`] and `keys` (what the table holds), `state_item`, `records` and `device_item` (how the
+//! domain's values lie in it), `calls` and `batches` (what DynamoDB is asked), `transition` (the loop under every write
+//! of a state), and then a file for each port or a part of it: `apps`, `removal`, `creating`, `schedules`, `listing`,
+//! `due`, `states`, `closing`, `executions`, `attempts`, `pages`, `listeners`, `devices`, `scanning`, `told`,
+//! `statistics`. [`size`] and [`units`] are DynamoDB's arithmetic.
 
 mod apps;
 mod attempts;
+mod batches;
 mod cache;
 mod calls;
 mod closing;
 mod creating;
+mod device_item;
+mod devices;
 mod due;
 mod executions;
 mod keys;
 mod listeners;
 mod listing;
+mod pages;
 mod records;
 mod removal;
+mod scanning;
 mod schedules;
 mod state_item;
 mod states;
 mod statistics;
+mod told;
 mod transition;
 mod values;
 
 #[cfg(test)]
 mod items_tests;
+#[cfg(test)]
+mod push_items_tests;
 
 pub mod schema;
 pub mod size;
@@ -58,6 +66,8 @@ pub struct DynamoStore {
     retention: Span,
     apps: Arc<Remembered<AppKey, Arc<App>>>,
     listeners: Arc<Remembered<AppKey, Arc<[Listener]>>>,
+    /// Apps' groups of devices that were put, by what the index calls them.
+    groups: Arc<Remembered<String, ()>>,
     states: Arc<States>,
     /// How many writes were tried again: makes their pauses differ.
     tried: Arc<AtomicU64>,
@@ -72,6 +82,7 @@ impl DynamoStore {
             retention: settings.retention,
             apps: Arc::new(Remembered::new(settings.cache)),
             listeners: Arc::new(Remembered::new(settings.cache)),
+            groups: Arc::new(Remembered::new(settings.cache)),
             states: Arc::default(),
             tried: Arc::default(),
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use rondo_domain::{
     execution::{Execution, ExecutionStatus},
-    ids::{ExecutionId, ScheduleId},
+    ids::{ExecutionId, ScheduleId, Token},
     ports::StoreError,
     schedule::Definition,
     time::Timestamp,
@@ -26,11 +26,7 @@ pub(crate) fn look_at(record: &Execution) -> Option<Timestamp> {
 /// The record is still what was read: an outcome or a claim brings a new token, a remark another text.
 pub(crate) fn unchanged(record: &Execution) -> Expression {
     let claim = match record.claim {
-        Some(claim) => Expression::new(
-            "#claim.#token = :claim_token",
-            &["claim", "token"],
-            [("claim_token", number(claim.token.0))],
-        ),
+        Some(claim) => held_under(claim.token),
         None => Expression::new("attribute_not_exists(#claim)", &["claim"], []),
     };
     let comment = match &record.comment {
@@ -40,6 +36,12 @@ pub(crate) fn unchanged(record: &Execution) -> Expression {
         None => Expression::new("attribute_not_exists(#comment)", &["comment"], []),
     };
     Expression::written_with(record.token).and(claim).and(comment)
+}
+
+/// The record's claim is this one.
+pub(crate) fn held_under(token: Token) -> Expression {
+    let claim = [("claim_token", number(token.0))];
+    Expression::new("#claim.#token = :claim_token", &["claim", "token"], claim)
 }
 
 pub(crate) fn record_of(item: &Item) -> Result<Execution, StoreError> {
@@ -82,7 +84,7 @@ impl DynamoStore {
         item.extend(key.item());
         let look = look_at(record);
         if let Some(look) = look {
-            item.insert(DUE_SHARD.to_owned(), text(Due::Attempts.shard(record.id.schedule)));
+            item.insert(DUE_SHARD.to_owned(), text(Due::shard_of_execution(record.id)));
             item.insert(LOOK_AGAIN_AT.to_owned(), number(look.millis()));
         }
         let kept_until = self.kept_until(look.unwrap_or(record.due_at));

@@ -36,6 +36,16 @@ pub const CONTRACT: &str = "contract";
 /// What [`BY_APP`] holds beside its keys.
 pub const BY_APP_INCLUDES: [&str; 2] = [STATUS, CONTRACT];
 
+/// Index of an app's devices, by group: hash [`APP_GROUP`], range [`POSITION`]. Sparse. What is often written (when
+/// somebody was last seen) is not in it, so that such a write is one of the item alone.
+pub const BY_GROUP: &str = "by_group";
+pub const APP_GROUP: &str = "app_group";
+pub const POSITION: &str = "position";
+/// There, and true, where Rondo itself can reach the device.
+pub const REACHABLE: &str = "reachable";
+/// What [`BY_GROUP`] holds beside its keys: all that decides who is meant.
+pub const BY_GROUP_INCLUDES: [&str; 6] = ["platform", "tags", "alias", REACHABLE, "created_at", "moved_at"];
+
 /// One partition of an index takes 1,000 writes a second, and then throttles the table.
 pub const SHARDS: u64 = 16;
 
@@ -72,8 +82,11 @@ pub async fn create_table(client: &Client, table: &str) -> Result<(), StoreError
         .attribute_definitions(attribute(DUE_SHARD, ScalarAttributeType::S)?)
         .attribute_definitions(attribute(LOOK_AGAIN_AT, ScalarAttributeType::N)?)
         .attribute_definitions(attribute(APP_SHARD, ScalarAttributeType::S)?)
+        .attribute_definitions(attribute(APP_GROUP, ScalarAttributeType::S)?)
+        .attribute_definitions(attribute(POSITION, ScalarAttributeType::S)?)
         .global_secondary_indexes(index(DUE, DUE_SHARD, LOOK_AGAIN_AT, &[])?)
-        .global_secondary_indexes(index(BY_APP, APP_SHARD, PK, &BY_APP_INCLUDES)?);
+        .global_secondary_indexes(index(BY_APP, APP_SHARD, PK, &BY_APP_INCLUDES)?)
+        .global_secondary_indexes(index(BY_GROUP, APP_GROUP, POSITION, &BY_GROUP_INCLUDES)?);
     create.send().await.map_err(|error| unavailable(table, &error))?;
     let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
     let ttl = ttl.build().map_err(wrong)?;

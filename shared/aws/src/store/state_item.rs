@@ -12,7 +12,7 @@ use rondo_domain::{
     execution::Execution,
     ids::{AppKey, ExecutionId, NO_SLOT, ScheduleId, Token},
     ports::StoreError,
-    schedule::Definition,
+    schedule::{Contract, Definition},
     state::State,
     time::{Span, Timestamp},
     trigger::Trigger,
@@ -23,8 +23,6 @@ use std::sync::Arc;
 /// A definition's JSON of at most so many bytes travels in the state's item. Every write then writes it again, and
 /// a longer one would cost more than it saves.
 const SMALL: usize = 3000;
-/// What `by_app` shows of a schedule made through the recurring-callback contract.
-pub(crate) const REQUESTS: &str = "requests";
 /// Attributes that indexes and conditions read: always there, whatever is usual.
 const ALWAYS: [&str; 3] = ["status", "generation", "revision"];
 /// The only execution of a schedule that fires once.
@@ -37,8 +35,13 @@ pub(crate) struct StateItem {
     pub created_with: Token,
     /// It is among those that its app's counter `live` counts until they end.
     pub counted: bool,
-    /// Made through the recurring-callback contract.
-    pub request: bool,
+    /// The same for the counter of scheduled pushes.
+    pub counted_push: bool,
+    /// The contract that it was made through.
+    pub contract: Option<Contract>,
+    /// What was written beside it, where its last write had others with it: so that two processes that make the same
+    /// change of the same state, for different executions, do not take each other's write for their own.
+    pub beside: Option<u64>,
     /// As JSON, where it travels here. Kept as text: numbers in a user's body stay as they were written.
     pub definition: Option<Arc<str>>,
     pub record: Option<Execution>,
@@ -46,7 +49,19 @@ pub(crate) struct StateItem {
 
 /// Whether this execution's record may stand in its schedule's item.
 pub(crate) fn is_only(id: ExecutionId) -> bool {
-    (id.number, id.slot) == (ONLY, NO_SLOT)
+    (id.number, id.slot, id.page) == (ONLY, NO_SLOT, 0)
+}
+
+/// How a contract is shown by `by_app`.
+pub(crate) fn contract_name(contract: Contract) -> &'static str {
+    match contract {
+        Contract::Requests => "requests",
+        Contract::Pushes => "pushes",
+    }
+}
+
+fn contract_named(name: &str) -> Option<Contract> {
+    [Contract::Requests, Contract::Pushes].into_iter().find(|contract| contract_name(*contract) == name)
 }
 
 /// Whether a definition travels in the state's item.
@@ -101,11 +116,16 @@ impl StateItem {
         if state.look_again_at.is_some() {
             add(DUE_SHARD, text(Due::States.shard(state.id)));
         }
-        if self.request {
-            add(CONTRACT, text(REQUESTS));
+        if let Some(contract) = self.contract {
+            add(CONTRACT, text(contract_name(contract)));
         }
-        if self.counted {
-            add("counted", AttributeValue::Bool(true));
+        for (name, yes) in [("counted", self.counted), ("counted_push", self.counted_push)] {
+            if yes {
+                add(name, AttributeValue::Bool(true));
+            }
+        }
+        if let Some(beside) = self.beside {
+            add("beside", number(beside));
         }
         if let Some(definition) = &self.definition {
             add("definition", text(&**definition));
@@ -140,7 +160,9 @@ impl StateItem {
             state: object_of(object).map_err(|why| key.corrupt(why))?,
             created_with,
             counted: item.contains_key("counted"),
-            request: item.contains_key(CONTRACT),
+            counted_push: item.contains_key("counted_push"),
+            contract: string(CONTRACT).and_then(|name| contract_named(name)),
+            beside: item.get("beside").and_then(|value| value.as_n().ok()?.parse().ok()),
             definition: string("definition").map(|json| Arc::from(json.as_str())),
             record,
         })

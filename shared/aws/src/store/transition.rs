@@ -6,16 +6,19 @@ use super::{
     DynamoStore,
     cache::Known,
     calls::{Commit, Expression, Item, Refusal, Write, number},
-    keys::{COUNTERS, DEFINITION, Key, STATE},
+    keys::{COUNTERS, DEFINITION, Key, LIVE, LIVE_PUSHES, STATE},
     schema::EXPIRES_AT,
     state_item::StateItem,
 };
 use rondo_domain::{ids::ScheduleId, ports::StoreError, time::Span};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// What this process has seen so short a time ago is as good as a read: its own occurrences follow each other.
 const FRESH: Span = Span::from_secs(1);
 /// How often a transition meets another's write before it gives up.
 const MEETINGS: u32 = 40;
+/// Between two of them: as many as fifty executions of one schedule may end at once, each in a process of its own.
+const LONGEST_PAUSE: Span = Span::from_secs(1);
 /// DynamoDB takes 100 writes in a transaction: the state's, its counter's, its definition's, and these.
 const BESIDE: usize = 90;
 
@@ -112,9 +115,13 @@ impl DynamoStore {
                 continue;
             };
             let mut next = state.clone();
+            next.beside = None;
             let (answer, beside) = match step(&mut next)? {
                 Step::Write(answer) => (answer, Vec::new()),
-                Step::WriteWith(answer, beside) => (answer, beside),
+                Step::WriteWith(answer, beside) => {
+                    next.beside = Some(fingerprint(&beside)?);
+                    (answer, beside)
+                }
                 Step::Settled(answer) => return Ok(Outcome::Done(answer, state)),
                 Step::Keep(answer) if certain => return Ok(Outcome::Done(answer, state)),
                 Step::Keep(_) => {
@@ -148,9 +155,11 @@ impl DynamoStore {
                     return Err(error);
                 }
             }
-            // The first time, whoever came before is through.
+            // The first time, whoever came before is through. Later there are many, and what was seen before a pause is
+            // old after it: who tries with that only meets the next.
             if let Some(again) = meeting.checked_sub(1) {
-                self.next_try(again.min(6), "a state").await?;
+                self.pause(again.min(8), LONGEST_PAUSE).await;
+                (current, certain) = (self.read_certain(id, &mut known).await?, true);
             }
         }
         Err(StoreError::Unavailable(format!("{}: {id} is written by too many at once", self.table)))
@@ -194,9 +203,13 @@ impl DynamoStore {
         if old.state.status.has_ended() || !new.state.status.has_ended() {
             return Ok(writes);
         }
-        if new.counted {
-            // Unconditional in itself: the state's condition lets it happen once.
-            let update = Expression::new("ADD #live :one", &["live"], [("one", number(-1))]);
+        // Unconditional in itself: the state's condition lets it happen once.
+        let fewer = [(new.counted, LIVE), (new.counted_push, LIVE_PUSHES)];
+        let fewer: Vec<&str> =
+            fewer.into_iter().filter_map(|(counted, name)| counted.then_some(name)).collect();
+        if !fewer.is_empty() {
+            let adds: Vec<String> = fewer.iter().map(|name| format!("#{name} :one")).collect();
+            let update = Expression::new(format!("ADD {}", adds.join(", ")), &fewer, [("one", number(-1))]);
             let key = Key::of_app(&new.state.app, COUNTERS);
             writes.push(Write::Update { key, update, condition: None });
         }
@@ -212,6 +225,18 @@ impl DynamoStore {
         }
         Ok(writes)
     }
+}
+
+/// Tells what is written beside a state from what others write beside it: the items, and under which tokens.
+fn fingerprint(beside: &[Write]) -> Result<u64, StoreError> {
+    let mut hasher = DefaultHasher::new();
+    for write in beside {
+        write.key()?.to_string().hash(&mut hasher);
+        if let Write::Put { item, .. } = write {
+            item.get("token").and_then(|token| token.as_n().ok()).hash(&mut hasher);
+        }
+    }
+    Ok(hasher.finish())
 }
 
 enum Put {

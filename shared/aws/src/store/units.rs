@@ -6,7 +6,9 @@
 
 use super::{
     calls::Item,
-    schema::{APP_SHARD, BY_APP_INCLUDES, DUE_SHARD, LOOK_AGAIN_AT, PK, SK},
+    schema::{
+        APP_GROUP, APP_SHARD, BY_APP_INCLUDES, BY_GROUP_INCLUDES, DUE_SHARD, LOOK_AGAIN_AT, PK, POSITION, SK,
+    },
     size,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -16,9 +18,10 @@ struct Index {
     includes: &'static [&'static str],
 }
 
-const INDEXES: [Index; 2] = [
+const INDEXES: [Index; 3] = [
     Index { keys: [DUE_SHARD, LOOK_AGAIN_AT], includes: &[] },
     Index { keys: [APP_SHARD, PK], includes: &BY_APP_INCLUDES },
+    Index { keys: [APP_GROUP, POSITION], includes: &BY_GROUP_INCLUDES },
 ];
 
 /// Write units of an item that was put, replaced or (`new` is none) deleted, its index entries included.
