@@ -56,6 +56,7 @@ pub async fn answer(
     let action = match &request {
         AdminRequest::Create { .. } => "create",
         AdminRequest::List => "list",
+        AdminRequest::Push { .. } => "push",
         AdminRequest::RotateSecret { .. } => "rotate_secret",
         AdminRequest::Remove { .. } => "remove",
     };

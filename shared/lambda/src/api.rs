@@ -23,7 +23,7 @@ use lambda_http::{
     lambda_runtime,
     request::LambdaRequest,
 };
-use rondo_http_api::{BasePath, native, requests};
+use rondo_http_api::{BasePath, native, pushes, requests};
 use std::{mem, sync::Arc};
 use tower::ServiceExt as _;
 
@@ -39,6 +39,8 @@ pub enum Surface {
     Native,
     /// `/set/…`, `/requests…` and `/executions…`.
     Requests,
+    /// `/v4/…`.
+    Pushes,
 }
 
 /// Answers requests until Lambda ends the process.
@@ -47,6 +49,7 @@ pub async fn serve(world: World, surface: Surface) -> Result<(), StartError> {
     let routes = match surface {
         Surface::Native => native::router(api),
         Surface::Requests => requests::router(api),
+        Surface::Pushes => pushes::router(api),
     };
     let telemetry = world.telemetry;
     lambda_runtime::run(lambda_runtime::service_fn(

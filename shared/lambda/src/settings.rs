@@ -3,8 +3,9 @@
 use rondo_aws::SettingsError;
 use rondo_domain::{engine::Settings, time::Span};
 use rondo_http_api::ApiSettings;
-use rondo_outbound::AddressPolicy;
+use rondo_outbound::{AddressPolicy, push::vapid};
 use std::ops::RangeInclusive;
+use url::Url;
 
 /// How long the dispatcher holds what is not due yet, unless told otherwise.
 pub const HOLD: Span = Span::from_secs(10);
@@ -18,6 +19,11 @@ pub struct FunctionSettings {
     pub allow_private_targets: bool,
     /// `RONDO_MINIMUM_INTERVAL_MS`: the shortest interval of the recurring-callback contract [default: 300].
     pub minimum_interval: Span,
+    /// `RONDO_PUSH_GATEWAY`: the base URL of the gateway that pushes go through, for apps with an upstream; none: such
+    /// apps' pushes are refused.
+    pub push_gateway: Option<Url>,
+    /// `RONDO_PUSH_CONTACT`: whom push services may turn to, a `mailto:` or `https:` URL [default: the public URL].
+    pub push_contact: Option<String>,
     /// `RONDO_HOLD_MS`: how long the dispatcher holds what is not due yet [default: 10000]. With a call of 60 s after
     /// it, it stays below a lease of 75 s.
     pub hold: Span,
@@ -50,6 +56,8 @@ impl FunctionSettings {
                 100..=86_400_000,
                 ApiSettings::default().minimum_interval,
             )?,
+            push_gateway: read("RONDO_PUSH_GATEWAY").map(gateway).transpose()?,
+            push_contact: read("RONDO_PUSH_CONTACT").map(contact).transpose()?,
             // A call of 60 s has to fit behind it into a lease of 75 s.
             hold: millis("RONDO_HOLD_MS", 0..=14_000, HOLD)?,
             engine,
@@ -81,6 +89,22 @@ fn public_url(value: String) -> Result<String, SettingsError> {
     } else {
         let right = "a URL that begins with https:// or http://, without a query";
         Err(SettingsError::Wrong { name: "RONDO_PUBLIC_URL", right, found: value })
+    }
+}
+
+fn gateway(value: String) -> Result<Url, SettingsError> {
+    let right = "a URL that begins with https:// or http://, without a query";
+    let wrong = || SettingsError::Wrong { name: "RONDO_PUSH_GATEWAY", right, found: value.clone() };
+    let url: Url = value.parse().map_err(|_| wrong())?;
+    let plain = matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(wrong()) }
+}
+
+fn contact(value: String) -> Result<String, SettingsError> {
+    let right = "a mailto: or https: URL";
+    match vapid::check_contact(&value) {
+        Ok(_) => Ok(value),
+        Err(_) => Err(SettingsError::Wrong { name: "RONDO_PUSH_CONTACT", right, found: value }),
     }
 }
 
@@ -160,6 +184,9 @@ mod tests {
             ("RONDO_PUBLIC_URL", "example.com"),
             ("RONDO_PUBLIC_URL", "https:///path"),
             ("RONDO_ALLOW_PRIVATE_TARGETS", "yes"),
+            ("RONDO_PUSH_GATEWAY", "push.example"),
+            ("RONDO_PUSH_GATEWAY", "https://push.example/?key=1"),
+            ("RONDO_PUSH_CONTACT", "ops@example.com"),
             ("RONDO_HOLD_MS", "14001"),
             ("RONDO_WINDOW_MS", "900000"),
             ("RONDO_MINIMUM_INTERVAL_MS", "-5"),

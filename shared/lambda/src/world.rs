@@ -6,7 +6,7 @@ use crate::{
     settings::FunctionSettings,
 };
 use rondo_aws::{
-    AwsSettings, Clients, DynamoStore, SchedulerWakes, SettingsError, SqsQueue, Telemetry,
+    AwsSettings, Clients, DynamoStore, SchedulerWakes, SettingsError, SqsQueue, Telemetry, chain,
     wakes::SchedulePlace,
 };
 use rondo_domain::{
@@ -14,9 +14,14 @@ use rondo_domain::{
     callback::Links,
     engine::Engine,
     ports::{Clock, Entropy, Queue, Wakes},
+    push::sender::{NoSender, PushSender},
 };
 use rondo_http_api::{Api, ApiSettings};
-use rondo_outbound::{AddressPolicy, CallerError, HttpCaller, SealingKey, UrlGuard, client::CallerSettings};
+use rondo_outbound::{
+    AddressPolicy, CallerError, HttpCaller, SealingKey, UrlGuard,
+    client::CallerSettings,
+    push::{PushSenders, SenderSettings, vapid},
+};
 use rondo_system::{SystemClock, SystemEntropy};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -65,10 +70,13 @@ struct Parts {
     queue: Option<SqsQueue>,
     wakes: Arc<dyn Wakes>,
     caller: Arc<dyn Caller>,
+    pusher: Arc<dyn PushSender>,
     links: Links,
     vault: Option<Arc<SealingKey>>,
     policy: AddressPolicy,
 }
+
+type Senders = (Arc<dyn Caller>, Arc<dyn PushSender>);
 
 /// The clients of a function as it is deployed; tests and benchmarks give others.
 pub fn clients(settings: &AwsSettings) -> Clients {
@@ -82,21 +90,22 @@ impl World {
         clients: impl FnOnce(&AwsSettings) -> Clients,
     ) -> Result<World, StartError> {
         let basis = Basis::read(read, clients)?;
-        let queue = basis.queue()?;
-        let wakes = basis.wakes(&queue)?;
-        let key = basis.warm_with_key().await?;
         // The links in answers have the base that the caller used; only their tokens come from here.
-        let links = Links::new(basis.settings.public_url.as_deref().unwrap_or_default(), key.derive("links"));
-        let caller = Arc::new(NoCaller(basis.clock.clone()));
-        let policy = basis.settings.policy();
-        Ok(basis.world(Parts {
-            queue: Some(queue),
-            wakes,
-            caller,
-            links,
-            vault: Some(Arc::new(key)),
-            policy,
-        }))
+        let base = basis.settings.public_url.clone().unwrap_or_default();
+        let (parts, _) = basis.with_queue_and_key(&base).await?;
+        Ok(basis.world(parts))
+    }
+
+    /// For the function that answers the scheduled-push API: `POST /v4/push` may go through an app's gateway at once.
+    pub async fn pushes(
+        read: impl Fn(&str) -> Option<String>,
+        clients: impl FnOnce(&AwsSettings) -> Clients,
+    ) -> Result<World, StartError> {
+        let basis = Basis::read(read, clients)?;
+        let base = basis.settings.public_url.clone().unwrap_or_default();
+        let (parts, key) = basis.with_queue_and_key(&base).await?;
+        let (_, pusher) = basis.senders(&key)?;
+        Ok(basis.world(Parts { pusher, ..parts }))
     }
 
     /// For the function that calls.
@@ -110,23 +119,9 @@ impl World {
             "RONDO_PUBLIC_URL",
             "the base of the links in callbacks, such as the API's own URL",
         ))?;
-        let queue = basis.queue()?;
-        let wakes = basis.wakes(&queue)?;
-        let key = basis.warm_with_key().await?;
-        let policy = basis.settings.policy();
-        let clock = basis.clock.clone();
-        let caller =
-            HttpCaller::new(CallerSettings::new(policy.clone(), key.clone()), Arc::new(move || clock.now()))?;
-        let links = Links::new(&base, key.derive("links"));
-        let caller = Arc::new(caller);
-        Ok(basis.world(Parts {
-            queue: Some(queue),
-            wakes,
-            caller,
-            links,
-            vault: Some(Arc::new(key)),
-            policy,
-        }))
+        let (parts, key) = basis.with_queue_and_key(&base).await?;
+        let (caller, pusher) = basis.senders(&key)?;
+        Ok(basis.world(Parts { caller, pusher, ..parts }))
     }
 
     /// For the function that wakes again what is overdue: no key, nobody to call, no wake to set.
@@ -197,6 +192,32 @@ impl Basis {
         Ok(Arc::new(SchedulerWakes::new(self.clients.scheduler.clone(), queue.clone(), place)))
     }
 
+    /// For whatever stores and sends, and as yet calls nobody.
+    async fn with_queue_and_key(&self, base: &str) -> Result<(Parts, SealingKey), StartError> {
+        let queue = self.queue()?;
+        let wakes = self.wakes(&queue)?;
+        let key = self.warm_with_key().await?;
+        let parts = Parts {
+            wakes,
+            links: Links::new(base, key.derive("links")),
+            vault: Some(Arc::new(key.clone())),
+            ..self.without_key(Some(queue))
+        };
+        Ok((parts, key))
+    }
+
+    /// Everything that goes out.
+    fn senders(&self, key: &SealingKey) -> Result<Senders, StartError> {
+        let clock = self.clock.clone();
+        let settings = CallerSettings::new(self.settings.policy(), key.clone());
+        let caller = HttpCaller::new(settings, Arc::new(move || clock.now()))?;
+        let contact = self.settings.push_contact.clone().or_else(|| self.settings.public_url.clone());
+        let contact = contact.filter(|contact| vapid::check_contact(contact).is_ok());
+        let settings = SenderSettings { gateway: self.settings.push_gateway.clone(), contact };
+        let pusher = PushSenders::beside(&caller, settings, self.entropy.clone())?;
+        Ok((Arc::new(caller), Arc::new(pusher)))
+    }
+
     /// The sealing key, and meanwhile the connections.
     async fn warm_with_key(&self) -> Result<SealingKey, StartError> {
         let name = needed(
@@ -223,6 +244,7 @@ impl Basis {
             queue,
             wakes: Arc::new(NoQueue),
             caller: Arc::new(NoCaller(self.clock.clone())),
+            pusher: Arc::new(NoSender),
             links: Links::new("", nobodys),
             vault: None,
             policy: self.settings.policy(),
@@ -231,7 +253,7 @@ impl Basis {
 
     fn world(self, parts: Parts) -> World {
         let Basis { aws, settings, clients, store, clock, entropy } = self;
-        let Parts { queue, wakes, caller, links, vault, policy } = parts;
+        let Parts { queue, wakes, caller, pusher, links, vault, policy } = parts;
         let telemetry = Arc::new(Telemetry::new(store.clone(), aws.table, entropy.bits(), clock.clone()));
         let shared = Arc::new(store.clone());
         let sends: Arc<dyn Queue> = match &queue {
@@ -245,10 +267,12 @@ impl Basis {
             schedules: shared.clone(),
             states: shared.clone(),
             executions: shared.clone(),
-            listeners: shared,
+            listeners: shared.clone(),
+            devices: shared,
             queue: sends,
             wakes,
             caller,
+            pusher,
             observer: telemetry.clone(),
             statistics: telemetry.clone(),
             links,
@@ -271,17 +295,6 @@ pub(crate) fn needed<T: Clone>(
 pub fn sealing_key(text: &str) -> Option<SealingKey> {
     let text = text.trim();
     (text.chars().count() >= LEAST_SECRET).then(|| SealingKey::from_bytes(Sha256::digest(text).into()))
-}
-
-/// An error with its causes: the SDK's own text is only "service error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
