@@ -109,7 +109,8 @@ impl Client {
         let value: Option<Value> = serde_json::from_str(&text).ok();
         match value {
             Some(value) if status.is_success() => Ok(value),
-            None if status.is_success() && text.is_empty() => Ok(Value::Null),
+            // The scheduled-push contract answers some changes with a bare word.
+            None if status.is_success() && matches!(text.trim(), "" | "success") => Ok(Value::Null),
             value => Err(self.refused(status, value.as_ref())),
         }
     }
@@ -151,12 +152,17 @@ fn date_of(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_utc(date.and_utc()))
 }
 
-/// Problem details of the native API (RFC 9457), or the recurring-callback contract's own form.
+/// Problem details of the native API (RFC 9457), or the forms of the two contracts, which are alike.
 fn problem(status: StatusCode, answer: &Value) -> Failure {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     if let Some(error) = answer.get("error").filter(|error| error.is_object()) {
         let what = text(&error["details"]).or_else(|| text(&error["message"])).unwrap_or_default();
-        return Failure::new(if what.is_empty() { status.to_string() } else { what });
+        let failure = Failure::new(if what.is_empty() { status.to_string() } else { what });
+        // A code of the scheduled-push contract says more than the status; the other contract's is the status.
+        return match error["code"].as_u64().filter(|code| *code >= 1000) {
+            Some(code) => failure.with(format!("code {code}")),
+            None => failure,
+        };
     }
     let (title, detail) = (text(&answer["title"]), text(&answer["detail"]));
     let errors = answer["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -294,6 +300,11 @@ mod tests {
         let answer =
             json!({"error": {"code": 400, "message": "Value Error", "details": "comment is required"}});
         assert_eq!(problem(StatusCode::BAD_REQUEST, &answer).to_string(), "error: comment is required");
+        let answer = json!({"error": {"code": 28103, "message": "trigger.single.time: has passed"}});
+        assert_eq!(
+            problem(StatusCode::BAD_REQUEST, &answer).to_string(),
+            "error: trigger.single.time: has passed\n  code 28103"
+        );
     }
 
     #[test]

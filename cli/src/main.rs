@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use rondo::{
     commands::{
-        add, app, change, comment, completions, demo, doctor, executions, list, listen, preview, redeliver,
-        serve, show, stats, update,
+        add, app, change, comment, completions, demo, device, doctor, executions, list, listen, preview,
+        push, redeliver, serve, show, stats, update,
     },
     failure::Result,
     logs,
@@ -63,6 +63,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Receive callbacks on this machine, verify and print them
     Listen(listen::Listen),
+    /// Push to devices, now or as scheduled (`/v4/push`, `/v4/schedules`)
+    Push(push::Push),
+    /// Register devices that pushes go to
+    Device(device::Device),
     /// Manage apps and their secrets, as the owner of the data folder
     App(app::App),
     /// Print a shell's completion script
@@ -101,6 +105,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Stats(stats) => stats.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Listen(listen) => listen.run().await,
+        Command::Push(push) => push.run().await,
+        Command::Device(device) => device.run().await,
         Command::App(app) => app.run().await,
         Command::Completions(completions) => completions.run(Cli::command()),
     }

@@ -7,14 +7,24 @@ use crate::{
     metrics_page,
     server::{ListenError, Server, ServerLimits, listen, url_of},
 };
-use rondo_domain::{callback::Links, engine::Engine, ports::Clock, time::Span};
+use rondo_domain::{
+    callback::Links,
+    engine::Engine,
+    ports::{Clock, Entropy},
+    time::Span,
+};
 use rondo_http_api::{Api, ApiSettings, router};
 use rondo_local::{
     Driver, DriverLimits, LocalStore, Metrics, OpenError, Options, Stopped, SystemClock, SystemEntropy,
 };
-use rondo_outbound::{AddressPolicy, CallerError, HttpCaller, SealingKey, UrlGuard, client::CallerSettings};
+use rondo_outbound::{
+    AddressPolicy, CallerError, HttpCaller, SealingKey, UrlGuard,
+    client::CallerSettings,
+    push::{PushSenders, SenderSettings, vapid},
+};
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use url::Url;
 
 /// Where and how to start; [`ServiceOptions::new`] has what `serve` starts with.
 #[derive(Clone, Debug)]
@@ -26,6 +36,10 @@ pub struct ServiceOptions {
     pub metrics_listen: Option<String>,
     /// The base of the links in callbacks; none: `http://` and the address it listens on.
     pub public_url: Option<String>,
+    /// The base URL of the gateway that pushes go through; none: apps that want one are refused.
+    pub push_gateway: Option<Url>,
+    /// Whom push services may turn to about pushes of apps that name nobody; none: `public_url`, if that is https.
+    pub push_contact: Option<String>,
     pub allow_private_targets: bool,
     /// The shortest interval of the recurring-callback contract.
     pub minimum_interval: Span,
@@ -45,6 +59,8 @@ impl ServiceOptions {
             listen: listen.into(),
             metrics_listen: None,
             public_url: None,
+            push_gateway: None,
+            push_contact: None,
             allow_private_targets: false,
             minimum_interval: api.minimum_interval,
             body_limit: api.body_limit,
@@ -53,6 +69,12 @@ impl ServiceOptions {
             driver: DriverLimits { drain: Span::from_secs(4), ..DriverLimits::default() },
             server: ServerLimits::default(),
         }
+    }
+
+    /// One that was given is checked as the senders are made; a public URL that will not do is no mistake.
+    fn contact(&self) -> Option<String> {
+        let public_url = || self.public_url.clone().filter(|url| vapid::check_contact(url).is_ok());
+        self.push_contact.clone().or_else(public_url)
     }
 }
 
@@ -98,6 +120,8 @@ impl World {
         let mut caller = CallerSettings::new(policy.clone(), key.clone());
         caller.max_per_destination = options.max_per_destination;
         let caller = HttpCaller::new(caller, Arc::new(|| SystemClock.now()))?;
+        let senders = SenderSettings { gateway: options.push_gateway.clone(), contact: options.contact() };
+        let pusher = PushSenders::beside(&caller, senders, Arc::clone(&entropy) as Arc<dyn Entropy>)?;
         let metrics = Arc::new(Metrics::new(clock.now()));
         let shared = Arc::new(store.clone());
         let engine = Engine {
@@ -108,9 +132,11 @@ impl World {
             states: shared.clone(),
             executions: shared.clone(),
             listeners: shared.clone(),
+            devices: shared.clone(),
             queue: shared.clone(),
             wakes: shared,
             caller: Arc::new(caller),
+            pusher: Arc::new(pusher),
             observer: metrics.clone(),
             statistics: metrics.clone(),
             links: Links::new(public_url, key.derive("links")),

@@ -7,17 +7,18 @@ use crate::{
     client,
     data_folder::DataFolder,
     failure::{Failure, Result, While as _},
-    output::{self, Output, table},
+    output::{self, Output, fields, table},
     private_file,
     profile::{DEFAULT_HOST, Reach},
     service::{ServiceOptions, World},
 };
 use clap::{Args, Subcommand};
 use rondo_domain::engine::AppGrant;
-use rondo_http_api::admin::{AdminAnswer, AdminRequest, handle};
+use rondo_http_api::admin::{AdminAnswer, AdminRequest, NewWay, handle};
 use serde_json::json;
 use std::{
-    io::{self, IsTerminal as _},
+    env,
+    io::{self, BufRead as _, IsTerminal as _},
     path::PathBuf,
 };
 
@@ -54,9 +55,14 @@ enum Action {
         /// How many schedules may be live at once [default: no limit]
         #[arg(long, value_name = "COUNT")]
         max_schedules: Option<u32>,
+        /// How many scheduled pushes may be live at once [default: 1000]
+        #[arg(long, value_name = "COUNT")]
+        max_pushes: Option<u32>,
     },
     /// List the apps; never their secrets
     List,
+    /// Show or set how the app's pushes leave: through a gateway, or straight to the browsers' push services
+    Push(Push),
     /// Give new secrets; those before them stay valid beside them until the next rotation
     RotateSecret {
         key: String,
@@ -73,6 +79,21 @@ enum Action {
     },
 }
 
+/// Without a flag it shows what is set.
+#[derive(Args)]
+struct Push {
+    key: String,
+    /// Through the gateway, as this app of the gateway's; its secret is read from RONDO_UPSTREAM_SECRET, or else from stdin
+    #[arg(long, value_name = "KEY", conflicts_with = "direct")]
+    upstream_key: Option<String>,
+    /// Straight to the browsers' push services (Web Push)
+    #[arg(long)]
+    direct: bool,
+    /// Whom push services may turn to: mailto:NAME@HOST or https://…
+    #[arg(long, value_name = "URL")]
+    contact: Option<String>,
+}
+
 /// Where the client commands find the new credentials.
 #[derive(Args)]
 struct NewProfile {
@@ -87,17 +108,34 @@ struct NewProfile {
     host: Option<String>,
 }
 
+/// For a line that is shown: whoever copies it puts the secret in.
+fn without_secret(request: &AdminRequest) -> AdminRequest {
+    let mut request = request.clone();
+    if let AdminRequest::Push { way: Some(NewWay::Gateway { secret, .. }), .. } = &mut request {
+        *secret = "SECRET".to_owned();
+    }
+    request
+}
+
 impl Action {
     fn request(&self) -> Result<AdminRequest> {
         Ok(match self {
-            Action::Create { name, key, time_zone, max_schedules } => AdminRequest::Create {
+            Action::Create { name, key, time_zone, max_schedules, max_pushes } => AdminRequest::Create {
                 name: name.clone(),
                 key: key.clone(),
                 secret: None,
                 time_zone: time_zone.clone(),
                 max_schedules: *max_schedules,
+                max_pushes: *max_pushes,
             },
             Action::List => AdminRequest::List,
+            Action::Push(push) => {
+                let way = match &push.upstream_key {
+                    Some(key) => Some(NewWay::Gateway { key: key.clone(), secret: upstream_secret()? }),
+                    None => push.direct.then_some(NewWay::Direct),
+                };
+                AdminRequest::Push { key: push.key.clone(), way, contact: push.contact.clone() }
+            }
             Action::RotateSecret { key, end_old } => {
                 AdminRequest::RotateSecret { key: key.clone(), end_old: *end_old }
             }
@@ -112,13 +150,41 @@ impl Action {
     }
 }
 
+/// Never a flag: those show in the process list.
+fn upstream_secret() -> Result<String> {
+    if let Some(secret) = env::var("RONDO_UPSTREAM_SECRET").ok().filter(|secret| !secret.is_empty()) {
+        return Ok(secret);
+    }
+    let mut line = String::new();
+    if !io::stdin().is_terminal() {
+        io::stdin().lock().read_line(&mut line).when(|| "cannot read stdin".to_owned())?;
+    }
+    match line.trim() {
+        "" => Err(Failure::usage("the secret that goes with --upstream-key is not known")
+            .hint("set RONDO_UPSTREAM_SECRET, or pipe the secret in: … < FILE")),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 impl App {
     pub async fn run(self) -> Result<()> {
         let request = self.action.request()?;
         let Answered { answer, url } = self.ask(request).await?;
         match answer {
-            AdminAnswer::Granted { key, secret, signing_secret } => {
-                self.granted(&AppGrant { key, secret, signing_secret }, &url)
+            AdminAnswer::Granted { key, secret, signing_secret, push_key } => {
+                self.granted(&AppGrant { key, secret, signing_secret, push_key }, &url)
+            }
+            AdminAnswer::Push { key, push } => {
+                let shown = |value: &Option<String>| value.clone().unwrap_or_default();
+                let rows = vec![
+                    ("app", key.to_string()),
+                    ("pushes", push.way.clone()),
+                    ("public key", shown(&push.public_key)),
+                    ("upstream key", shown(&push.upstream_key)),
+                    ("contact", shown(&push.contact)),
+                ];
+                let output = Output::new(self.json, self.file.clone());
+                output.put(&json!({"key": key, "push": push}), |lines| fields(lines, rows))
             }
             AdminAnswer::Apps { apps } => {
                 let rows = apps.iter().map(|app| {
@@ -129,9 +195,12 @@ impl App {
                         app.max_schedules.map_or_else(String::new, |limit| limit.to_string()),
                         app.secrets.len().to_string(),
                         app.created_at.clone(),
+                        app.push.way.clone(),
+                        app.push.public_key.clone().unwrap_or_default(),
                     ]
                 });
-                let header = ["key", "name", "time zone", "limit", "secrets", "created"];
+                let header =
+                    ["key", "name", "time zone", "limit", "secrets", "created", "pushes", "push key"];
                 let output = Output::new(self.json, self.file.clone());
                 output.put(&json!({"apps": apps}), |lines| table(lines, header, rows.collect()))
             }
@@ -166,7 +235,9 @@ impl App {
         match host.filter(|host| client::base_of(host).is_ok_and(|base| !client::is_loopback(&base))) {
             None => failure,
             Some(host) => {
-                let payload = serde_json::to_string(request).unwrap_or_default().replace('\'', r"'\''");
+                let payload = serde_json::to_string(&without_secret(request))
+                    .unwrap_or_default()
+                    .replace('\'', r"'\''");
                 failure
                     .hint(format!("the apps of {host} are managed where it runs, by whoever runs it"))
                     .hint(format!(
@@ -179,8 +250,9 @@ impl App {
 
     fn granted(&self, grant: &AppGrant, url: &str) -> Result<()> {
         let text = if self.json {
-            let AppGrant { key, secret, signing_secret } = grant;
-            let json = json!({"key": key, "secret": secret, "signing_secret": signing_secret});
+            let AppGrant { key, secret, signing_secret, push_key } = grant;
+            let json =
+                json!({"key": key, "secret": secret, "signing_secret": signing_secret, "push_key": push_key});
             serde_json::to_string_pretty(&json)? + "\n"
         } else {
             grant::text(grant)

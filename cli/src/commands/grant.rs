@@ -10,9 +10,11 @@ use std::path::Path;
 
 /// As it is shown, to be copied into an environment.
 pub fn text(grant: &AppGrant) -> String {
-    let AppGrant { key, secret, signing_secret } = grant;
+    let AppGrant { key, secret, signing_secret, push_key } = grant;
     format!(
-        "RONDO_APP_KEY={key}\nRONDO_APP_SECRET={secret}\n# verifies callbacks (Standard Webhooks)\nRONDO_SIGNING_SECRET={signing_secret}\n"
+        "RONDO_APP_KEY={key}\nRONDO_APP_SECRET={secret}\n\
+         # verifies callbacks (Standard Webhooks)\nRONDO_SIGNING_SECRET={signing_secret}\n\
+         # for pushManager.subscribe() in web pages; public\nRONDO_PUSH_KEY={push_key}\n"
     )
 }
 

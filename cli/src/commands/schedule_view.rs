@@ -1,12 +1,12 @@
 //! How a schedule of the native API looks on a terminal: a row of a list, and whole.
 
+use super::push::to as push_to;
 use crate::output::{Lines, cell, fields, table};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub const HEADER: [&str; 7] = ["id", "name", "status", "trigger", "done", "next due", "target"];
 
 pub fn row(schedule: &Value) -> [String; 7] {
-    let http = &schedule["target"]["http"];
     [
         cell(&schedule["id"]),
         cell(&schedule["name"]),
@@ -14,8 +14,16 @@ pub fn row(schedule: &Value) -> [String; 7] {
         trigger(&schedule["trigger"]),
         progress(schedule),
         cell(&schedule["next_due_at"]),
-        format!("{} {}", cell(&http["method"]), cell(&http["url"])),
+        target(&schedule["target"]),
     ]
+}
+
+/// What is called, or to whom it is pushed.
+fn target(target: &Value) -> String {
+    match &target["push"] {
+        Value::Null => format!("{} {}", cell(&target["http"]["method"]), cell(&target["http"]["url"])),
+        push => format!("push to {}", push_to(push)),
+    }
 }
 
 pub fn list(schedules: &[Value], lines: Lines) -> String {
@@ -47,7 +55,7 @@ pub fn whole(schedule: &Value, lines: Lines) -> String {
                 Some(cell(&schedule["in_flight"])).filter(|count| count != "0").unwrap_or_default(),
             ),
             ("last status", cell(&schedule["last_status"])),
-            ("target", format!("{} {}", cell(&http["method"]), cell(&http["url"]))),
+            ("target", target(&schedule["target"])),
             ("headers", cell(&http["headers"])),
             ("payload", cell(&http["payload"])),
             ("body", cell(&http["body"])),
@@ -76,6 +84,16 @@ fn trigger(trigger: &Value) -> String {
     let Some((kind, rule)) = trigger.as_object().and_then(|trigger| trigger.iter().next()) else {
         return String::new();
     };
+    if kind == "fan_out" {
+        let own = if rule["per_recipient"] == true { ", each recipient's time" } else { "" };
+        return match (&rule["single"], &rule["periodical"]) {
+            (Value::Null, Value::Null) => "each recipient's best time".to_owned(),
+            (Value::Null, periodical) => {
+                format!("{}{own}", self::trigger(&json!({"periodical": periodical})))
+            }
+            (single, _) => format!("at {}{own}", cell(&single["time"])),
+        };
+    }
     let zone = rule["time_zone"].as_str().map(|zone| format!(" {zone}")).unwrap_or_default();
     match kind.as_str() {
         "single" => format!("at {}", cell(&rule["time"])),
@@ -97,7 +115,6 @@ fn trigger(trigger: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn triggers_in_a_few_words() {
@@ -109,6 +126,21 @@ mod tests {
         );
         let month = json!({"unit": "month", "points": [1, 15], "frequency": 2, "time": "09:00:00", "time_zone": "UTC"});
         assert_eq!(words(json!({"periodical": month})), "every 2 months on 1, 15 at 09:00:00 UTC");
+        let single =
+            json!({"single": {"time": "2030-01-01T09:00:00"}, "time_zone": "UTC", "per_recipient": true});
+        assert_eq!(words(json!({"fan_out": single})), "at 2030-01-01T09:00:00, each recipient's time");
+        let week = json!({"periodical": {"unit": "week", "points": ["mon"], "time": "09:00:00"}, "per_recipient": false});
+        assert_eq!(words(json!({"fan_out": week})), "every week on mon at 09:00:00");
+        assert_eq!(words(json!({"fan_out": {"best_time": {}}})), "each recipient's best time");
+    }
+
+    #[test]
+    fn targets_in_a_few_words() {
+        assert_eq!(
+            target(&json!({"http": {"method": "POST", "url": "https://a.example/"}})),
+            "POST https://a.example/"
+        );
+        assert_eq!(target(&json!({"push": {"to": {"tag": ["news"]}}})), "push to tag news");
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub struct Serve {
     /// Allow targets on loopback and private addresses, for local work
     #[arg(long, env = "RONDO_ALLOW_PRIVATE_TARGETS", value_parser = FalseyValueParser::new())]
     allow_private_targets: bool,
+    /// The gateway that takes pushes at URL/v4/push, for the apps that have credentials there [default: none]
+    #[arg(long, value_name = "URL", env = "RONDO_PUSH_GATEWAY", value_parser = base_url)]
+    push_gateway: Option<String>,
+    /// Whom push services may turn to, mailto:NAME@HOST or https://… [default: --public-url, if that is https]
+    #[arg(long, value_name = "URL", env = "RONDO_PUSH_CONTACT")]
+    push_contact: Option<String>,
     /// Serve /metrics (Prometheus) here too, without credentials [default: nowhere]
     #[arg(long, value_name = "HOST:PORT", env = "RONDO_METRICS_LISTEN")]
     metrics_listen: Option<String>,
@@ -108,6 +114,8 @@ impl Serve {
         let mut options = ServiceOptions::new(&self.data, &self.listen);
         options.metrics_listen.clone_from(&self.metrics_listen);
         options.public_url.clone_from(&self.public_url);
+        options.push_gateway = self.push_gateway.as_deref().map(Url::parse).transpose()?;
+        options.push_contact.clone_from(&self.push_contact);
         options.allow_private_targets = self.allow_private_targets;
         options.minimum_interval = parse_span(&self.minimum_interval)?;
         options.body_limit = self.body_limit;

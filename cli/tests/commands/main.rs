@@ -6,6 +6,7 @@ mod doctor;
 mod listen;
 mod process;
 mod profiles;
+mod pushes;
 mod schedules;
 
 use anyhow::{Context as _, ensure};
