@@ -25,12 +25,28 @@ MAY_USE = {
     # A function is a main: what it does stands in `shared/lambda`.
     "functions/admin": {"rondo-lambda"},
     "functions/dispatcher": {"rondo-lambda"},
+    "functions/pushes": {"rondo-lambda"},
     "functions/requests": {"rondo-lambda"},
     "functions/schedules": {"rondo-lambda"},
     "functions/sweeper": {"rondo-lambda"},
 }
 # What the domain must not know: no I/O, no HTTP, no database, no clock, no randomness.
 FORBIDDEN_IN_DOMAIN = {"tokio", "reqwest", "hyper", "axum", "rusqlite", "http", "getrandom", "rand", "aws-sdk-dynamodb"}
+# What docs/push.md calls its folders of tests.
+RULES = {
+    "rules": "shared/domain/src/push/rules/tests",
+    "push": "shared/domain/src/push",
+    "trigger": "shared/domain/src/trigger",
+    "domain": "shared/domain/tests",
+    "outbound": "shared/outbound/tests/push",
+    "vapid": "shared/outbound/src/push",
+    "http": "shared/http-api/src/pushes",
+    "api": "tests/tests/api_pushes",
+    "suite": "tests/src/port_suite",
+    "real": "tests/tests/push_real",
+    "sdk": "tests/tests",
+    "sim": "tests/tests",
+}
 LONGEST_FILE = 600  # lines; a file has one subject
 
 
@@ -93,9 +109,19 @@ def check_links():
                 FAULTS.append(f"{path.relative_to(ROOT)}: links to {target}, which is not there")
 
 
+def check_rules():
+    """Every test that docs/push.md names beside a rule of the contract is there."""
+    text = (ROOT / "docs/push.md").read_text()
+    for name, short, test in re.findall(r"`(([a-z]+)/[\w/]+\.rs)::(\w+)`", text):
+        path = ROOT / RULES[short] / name.removeprefix(f"{short}/") if short in RULES else None
+        if path is None or not path.is_file() or not re.search(rf"\bfn\s+{test}\b|^\s+{test}\(", path.read_text(), re.M):
+            FAULTS.append(f"docs/push.md: there is no test {name}::{test}")
+
+
 check_dependencies()
 check_files()
 check_links()
+check_rules()
 for fault in FAULTS:
     print(fault, file=sys.stderr)
 sys.exit(1 if FAULTS else 0)

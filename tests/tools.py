@@ -11,6 +11,7 @@ because it is `./test` that decides what that means.
 
 import fcntl
 import hashlib
+import os
 import pathlib
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ TOOLS = ROOT / ".tools"
 NEEDED_FOR = {
     "emulator": "tests against the emulator of AWS",
     "moto": "tests against the second emulator of AWS",
+    "push": "tests of pushes against a push service, a gateway and the vendor's SDK",
     "lint": "lints of the template",
     "lambda": "builds with cargo-lambda",
 }
@@ -41,11 +43,11 @@ def install(name):
     print(f"installing {name} into .tools", file=sys.stderr, flush=True)
     shutil.rmtree(place, ignore_errors=True)
     venv.create(place, with_pip=True)
-    # The lists are whole, so pip has nothing to resolve.
+    # The lists are whole, so pip has nothing to resolve; what a source is built with is pinned by them too.
     pip = [place / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     subprocess.run(
         [*pip, "install", "--quiet", "--no-deps", "--requirement", requirements],
-        check=True, stdout=sys.stderr,
+        check=True, stdout=sys.stderr, env={**os.environ, "PIP_CONSTRAINT": str(requirements)},
     )
     subprocess.run([*pip, "--quiet", "check"], check=True, stdout=sys.stderr)
     stamp.write_text(wanted)

@@ -11,7 +11,11 @@ use rondo_domain::{
 };
 use rondo_http_api::{Api, ApiSettings};
 use rondo_local::{Driver, DriverLimits, LocalStore, Metrics, Options, SystemClock, SystemEntropy};
-use rondo_outbound::{AddressPolicy, HttpCaller, SealingKey, UrlGuard, client::CallerSettings};
+use rondo_outbound::{
+    AddressPolicy, HttpCaller, SealingKey, UrlGuard,
+    client::CallerSettings,
+    push::{PushSenders, SenderSettings},
+};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
 use tempfile::TempDir;
@@ -20,19 +24,28 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use url::Url;
 
 pub struct Setup {
     pub private_targets: bool,
     pub settings: ApiSettings,
     /// Of the database, in pages of 4 KiB.
     pub max_pages: Option<u32>,
+    /// Where pushes of apps with an upstream go.
+    pub push_gateway: Option<Url>,
     /// Changes the engine before anything uses it: a test's own stores.
     pub alter: fn(&mut Engine),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { private_targets: true, settings: ApiSettings::default(), max_pages: None, alter: |_| {} }
+        Setup {
+            private_targets: true,
+            settings: ApiSettings::default(),
+            max_pages: None,
+            push_gateway: None,
+            alter: |_| {},
+        }
     }
 }
 
@@ -68,19 +81,25 @@ impl ApiWorld {
         };
         let caller = CallerSettings::new(policy.clone(), key.clone());
         let caller = HttpCaller::new(caller, Arc::new(|| SystemClock.now())).expect("a caller");
+        let entropy = Arc::new(SystemEntropy::new());
+        let contact = Some("mailto:tests@rondo.example".to_owned());
+        let senders = SenderSettings { gateway: setup.push_gateway, contact };
+        let pusher = PushSenders::beside(&caller, senders, entropy.clone()).expect("senders");
         let metrics = Arc::new(Metrics::new(clock.now()));
         let shared = Arc::new(store.clone());
         let mut engine = Engine {
             clock,
-            entropy: Arc::new(SystemEntropy::new()),
+            entropy,
             apps: shared.clone(),
             schedules: shared.clone(),
             states: shared.clone(),
             executions: shared.clone(),
             listeners: shared.clone(),
+            devices: shared.clone(),
             queue: shared.clone(),
             wakes: shared,
             caller: Arc::new(caller),
+            pusher: Arc::new(pusher),
             observer: metrics.clone(),
             statistics: metrics,
             links: Links::new(&format!("http://{address}"), key.derive("links")),

@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod faults;
 pub mod memory;
 pub mod port_suite;
+pub mod push_tools;
 pub mod receiver;
 pub mod serve;
 pub mod simulation;

@@ -80,7 +80,7 @@ fn now() -> Timestamp {
 
 fn attempt(number: u32) -> Delayed {
     let execution: ExecutionId = ScheduleId::new(now(), 7).execution(number, NO_SLOT);
-    Delayed { at: now(), message: Message::Attempt { execution } }
+    Delayed { at: now(), message: Message::Attempt { execution, at: None } }
 }
 
 /// With a body of so many bytes, and characters that neither a queue nor a scheduler passes on by itself.

@@ -94,9 +94,11 @@ fn engine(sent: &Arc<Sent>, memory: &Arc<Memory>) -> Engine {
         states: stores.states,
         executions: stores.executions,
         listeners: stores.listeners,
+        devices: stores.devices,
         queue: sent.clone(),
         wakes: sent.clone(),
         caller: Arc::new(Still),
+        pusher: Arc::new(rondo_domain::push::sender::NoSender),
         observer: sent.clone(),
         statistics: memory.clone(),
         links: Links::new("https://rondo.example", [7; 32]),
@@ -112,7 +114,8 @@ fn app(max_schedules: Option<u32>) -> App {
         created_at: NOW,
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
-        limits: AppLimits { max_schedules },
+        limits: AppLimits { max_schedules, max_pushes: None },
+        push: Default::default(),
     }
 }
 
@@ -133,6 +136,7 @@ fn draft(trigger: Trigger) -> Draft {
         policy: Policy::default(),
         tags: BTreeMap::new(),
         request: None,
+        push: None,
     }
 }
 

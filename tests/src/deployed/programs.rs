@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, env, path::PathBuf, process::Command};
 use crate::emulator::checkout;
 
 /// The template's folder of each function, and the name of its package and program.
-const FUNCTIONS: [&str; 5] = ["schedules", "requests", "dispatcher", "sweeper", "admin"];
+const FUNCTIONS: [&str; 6] = ["schedules", "requests", "pushes", "dispatcher", "sweeper", "admin"];
 
 /// Each function's folder (`functions/NAME`) and its program, built where anything of it has changed.
 pub fn functions() -> anyhow::Result<BTreeMap<String, PathBuf>> {

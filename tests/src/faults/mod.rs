@@ -10,7 +10,7 @@ pub use answers::ForgetAnswers;
 use crate::memory::Memory;
 use async_trait::async_trait;
 use rondo_domain::ports::{
-    AppStore, ExecutionStore, ListenerStore, Queue, ScheduleStore, StateStore, StoreError, Wakes,
+    AppStore, DeviceStore, ExecutionStore, ListenerStore, Queue, ScheduleStore, StateStore, StoreError, Wakes,
 };
 use std::sync::Arc;
 
@@ -47,13 +47,14 @@ pub struct Stores {
     pub states: Arc<dyn StateStore>,
     pub executions: Arc<dyn ExecutionStore>,
     pub listeners: Arc<dyn ListenerStore>,
+    pub devices: Arc<dyn DeviceStore>,
 }
 
 impl Stores {
     /// One object that is all of them.
     pub fn of<W>(world: &Arc<W>) -> Self
     where
-        W: AppStore + ScheduleStore + StateStore + ExecutionStore + ListenerStore + 'static,
+        W: AppStore + ScheduleStore + StateStore + ExecutionStore + ListenerStore + DeviceStore + 'static,
     {
         Stores {
             apps: Arc::clone(world) as Arc<dyn AppStore>,
@@ -61,6 +62,7 @@ impl Stores {
             states: Arc::clone(world) as Arc<dyn StateStore>,
             executions: Arc::clone(world) as Arc<dyn ExecutionStore>,
             listeners: Arc::clone(world) as Arc<dyn ListenerStore>,
+            devices: Arc::clone(world) as Arc<dyn DeviceStore>,
         }
     }
 }

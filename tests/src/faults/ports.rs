@@ -10,14 +10,15 @@ use rondo_domain::{
     notice::{Event, Listener},
     plan::PlanWrite,
     ports::{
-        AppStore, ChangeAnswer, ChangeWrite, CloseWrite, Created, ExecutionQuery, ExecutionStore,
-        IdempotencyKey, ListenerStore, NewSchedule, Page, Queue, Schedule, ScheduleQuery, ScheduleStore,
-        StateStore, StoreError, Wake, Wakes,
+        AppStore, ChangeAnswer, ChangeWrite, CloseWrite, Created, DeviceStore, ExecutionQuery,
+        ExecutionStore, IdempotencyKey, ListenerStore, NewSchedule, Page, Queue, Scan, Schedule,
+        ScheduleQuery, ScheduleStore, StateStore, StoreError, Wake, Wakes,
     },
+    push::device::{Device, Group, RegistrationId},
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, FarWake},
     time::{Span, Timestamp},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use url::Url;
 
 #[async_trait]
@@ -132,6 +133,10 @@ impl ExecutionStore for Faulty {
         self.through(Op::write("open"), self.inner.executions.open(execution, reopens)).await
     }
 
+    async fn open_pages(&self, pages: &[Execution]) -> Result<(), StoreError> {
+        self.through(Op::write("open_pages"), self.inner.executions.open_pages(pages)).await
+    }
+
     async fn claim_attempt(
         &self,
         id: ExecutionId,
@@ -185,6 +190,63 @@ impl ListenerStore for Faulty {
     ) -> Result<bool, StoreError> {
         self.through(Op::write("listener_heard"), self.inner.listeners.listener_heard(app, listener, ok, now))
             .await
+    }
+}
+
+#[async_trait]
+impl DeviceStore for Faulty {
+    async fn devices(&self, app: &AppKey, ids: &[RegistrationId]) -> Result<Vec<Device>, StoreError> {
+        self.through(Op::read("devices"), self.inner.devices.devices(app, ids)).await
+    }
+
+    async fn put_device(&self, app: &AppKey, device: &Device, if_revision: u64) -> Result<bool, StoreError> {
+        self.through(Op::write("put_device"), self.inner.devices.put_device(app, device, if_revision)).await
+    }
+
+    async fn remove_device(&self, app: &AppKey, id: &RegistrationId) -> Result<bool, StoreError> {
+        self.through(Op::write("remove_device"), self.inner.devices.remove_device(app, id)).await
+    }
+
+    async fn of_alias(
+        &self,
+        app: &AppKey,
+        alias: &str,
+        after: Option<&RegistrationId>,
+        limit: usize,
+    ) -> Result<Page<RegistrationId, RegistrationId>, StoreError> {
+        self.through(Op::read("of_alias"), self.inner.devices.of_alias(app, alias, after, limit)).await
+    }
+
+    async fn groups(&self, app: &AppKey) -> Result<Vec<Group>, StoreError> {
+        self.through(Op::read("groups"), self.inner.devices.groups(app)).await
+    }
+
+    async fn count(&self, scan: &Scan<'_>) -> Result<u64, StoreError> {
+        self.through(Op::read("count"), self.inner.devices.count(scan)).await
+    }
+
+    async fn scan(&self, scan: &Scan<'_>) -> Result<Page<Device, RegistrationId>, StoreError> {
+        self.through(Op::read("scan"), self.inner.devices.scan(scan)).await
+    }
+
+    async fn told_devices(
+        &self,
+        schedule: ScheduleId,
+        occasion: Timestamp,
+        ids: &[RegistrationId],
+    ) -> Result<BTreeSet<RegistrationId>, StoreError> {
+        self.through(Op::read("told_devices"), self.inner.devices.told_devices(schedule, occasion, ids)).await
+    }
+
+    async fn tell_devices(
+        &self,
+        schedule: ScheduleId,
+        occasion: Timestamp,
+        ids: &[RegistrationId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let tell = self.inner.devices.tell_devices(schedule, occasion, ids, now);
+        self.through(Op::write("tell_devices"), tell).await
     }
 }
 

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 
 /// All ids of a schedule's executions.
 pub(super) fn of(id: ScheduleId) -> RangeInclusive<ExecutionId> {
-    id.execution(0, 0)..=id.execution(u32::MAX, u8::MAX)
+    id.execution(0, 0)..=id.execution(u32::MAX, 0).page(u8::MAX, u16::MAX)
 }
 
 #[async_trait]
@@ -51,6 +51,10 @@ impl ExecutionStore for Memory {
     async fn put_record(&self, execution: &Execution) -> Result<(), StoreError> {
         let mut tables = self.tables();
         let known = tables.executions.get(&execution.id);
+        let claimed = known.and_then(|known| known.claim);
+        if claimed.is_some_and(|claim| execution.claim.is_none_or(|own| own.token != claim.token)) {
+            return Err(StoreError::Unavailable("another attempts it by now".to_owned()));
+        }
         if known.is_none_or(|known| known.token == execution.token) {
             tables.executions.insert(execution.id, execution.clone());
             self.tell(&Applied::Recorded { id: execution.id });
@@ -77,6 +81,23 @@ impl ExecutionStore for Memory {
             executions.insert(execution.id, execution.clone());
         }
         Ok(as_expected)
+    }
+
+    async fn open_pages(&self, pages: &[Execution]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let Tables { rows, executions, .. } = &mut *tables;
+        let mut opened = 0;
+        for page in pages {
+            executions.entry(page.id).or_insert_with(|| {
+                opened += 1;
+                page.clone()
+            });
+        }
+        let row = pages.first().and_then(|page| rows.get_mut(&page.id.schedule));
+        if let Some(row) = row.filter(|_| opened > 0) {
+            row.state.open_pages(opened);
+        }
+        Ok(())
     }
 
     async fn claim_attempt(

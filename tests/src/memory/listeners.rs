@@ -47,18 +47,20 @@ impl AppStore for Memory {
 
     async fn remove_app(&self, key: &AppKey) -> Result<bool, StoreError> {
         let mut tables = self.tables();
-        let Tables { apps, numbers, rows, keys, executions, listeners } = &mut *tables;
+        let Tables { apps, numbers, rows, keys, executions, listeners, devices, told } = &mut *tables;
         if apps.remove(key).is_none() {
             return Ok(false);
         }
         let ids: Vec<_> = rows.iter().filter(|(_, row)| row.state.app == *key).map(|(id, _)| *id).collect();
         for id in ids {
             rows.remove(&id);
+            told.retain(|(schedule, _), _| *schedule != id);
             executions.retain(|execution, _| !executions::of(id).contains(execution));
         }
         numbers.remove(key);
         keys.retain(|(app, _), _| app != key);
         listeners.remove(key);
+        devices.retain(|(app, _), _| app != key);
         Ok(true)
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Deterministic: ordered maps, no clock (time comes with each call), no chance.
 
+mod devices;
 mod executions;
 mod listeners;
 mod queue;
@@ -15,6 +16,7 @@ use rondo_domain::{
     execution::Execution,
     ids::{AppKey, ExecutionId, ScheduleId, Token},
     notice::Listener,
+    push::device::{Device, RegistrationId},
     schedule::Definition,
     state::{ClaimAnswer, State},
     time::Timestamp,
@@ -75,6 +77,9 @@ struct Tables {
     keys: BTreeMap<(AppKey, String), Kept>,
     executions: BTreeMap<ExecutionId, Execution>,
     listeners: BTreeMap<AppKey, Vec<Listener>>,
+    devices: BTreeMap<(AppKey, RegistrationId), Device>,
+    /// The last occasion that a device was told of.
+    told: BTreeMap<(ScheduleId, RegistrationId), Timestamp>,
 }
 
 /// All stores in one; cheap to share.

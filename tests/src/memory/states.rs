@@ -10,6 +10,7 @@ use rondo_domain::{
         ChangeAnswer, ChangeWrite, CloseWrite, Created, IdempotencyKey, NewSchedule, Page, Schedule,
         ScheduleQuery, ScheduleStore, StateStore, StoreError,
     },
+    schedule::Contract,
     state::{ClaimAnswer, ClaimAsk, Closed, Closing, Status},
     time::{Span, Timestamp},
 };
@@ -33,7 +34,7 @@ impl Tables {
 impl ScheduleStore for Memory {
     async fn create(&self, new: NewSchedule) -> Result<Created, StoreError> {
         let mut tables = self.tables();
-        let NewSchedule { mut definition, state, number_it, limit, idempotency } = new;
+        let NewSchedule { mut definition, state, number_it, limit, push_limit, idempotency } = new;
         if let Some(row) = tables.rows.get(&state.id).filter(|row| row.created_with == state.change_token) {
             return Ok(Created::Done(Arc::clone(&row.definition)));
         }
@@ -45,6 +46,11 @@ impl ScheduleStore for Memory {
         let lives = |row: &&Row| row.state.app == state.app && !row.state.status.has_ended();
         if limit.is_some_and(|limit| tables.rows.values().filter(lives).count() >= limit as usize) {
             return Ok(Created::LimitReached);
+        }
+        let pushes = |row: &&Row| lives(row) && row.definition.contract() == Some(Contract::Pushes);
+        let push_limit = push_limit.filter(|_| definition.contract() == Some(Contract::Pushes));
+        if push_limit.is_some_and(|limit| tables.rows.values().filter(pushes).count() >= limit as usize) {
+            return Ok(Created::PushLimitReached);
         }
         if number_it && let Some(request) = &mut definition.request {
             let last = tables.numbers.entry(state.app.clone()).or_default();
@@ -82,7 +88,7 @@ impl ScheduleStore for Memory {
             definition.app == query.app
                 && query.before.is_none_or(|before| definition.id < before)
                 && query.status.is_none_or(|status| row.state.status == status)
-                && (!query.requests_only || definition.request.is_some())
+                && query.contract.is_none_or(|contract| definition.contract() == Some(contract))
                 && name.as_ref().is_none_or(|part| {
                     definition.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part))
                 })

@@ -1,6 +1,10 @@
 //! Apps and their listeners.
 
-use super::{START, Suite, at, insist, key};
+use super::{
+    START, Suite, at,
+    devices::{device, put},
+    insist, key,
+};
 use rondo_domain::{
     app::{App, AppLimits},
     execution::ExecutionStatus,
@@ -17,6 +21,7 @@ fn app(key: &AppKey, name: &str) -> App {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: AppLimits::default(),
+        push: Default::default(),
     }
 }
 
@@ -52,6 +57,13 @@ pub async fn removing_takes_everything(suite: &Suite) {
     suite.run(stays, 1, ExecutionStatus::Succeeded, at(0)).await;
     let url = "https://listener.example/".parse().expect("a URL");
     insist(|| suite.stores.listeners.add_listener(&one, &url, &[], at(0))).await;
+    for app in [&one, &two] {
+        put(suite, app, &device("phone")).await;
+    }
+    let phone = [device("phone").id];
+    for id in [gone, stays] {
+        insist(|| suite.stores.devices.tell_devices(id, at(0), &phone, at(0))).await;
+    }
     // Its own answer is not asked for again: a second removal finds nothing.
     let _ = apps.remove_app(&one).await;
     assert!(!insist(|| apps.remove_app(&one)).await);
@@ -59,6 +71,13 @@ pub async fn removing_takes_everything(suite: &Suite) {
     assert!(suite.stores.schedules.load(gone).await.expect("a read").is_none());
     assert!(suite.stores.executions.execution(gone.execution(1, 0)).await.expect("a read").is_none());
     assert!(suite.stores.listeners.listeners(&one).await.expect("a read").is_empty());
+    let devices = &suite.stores.devices;
+    assert_eq!(devices.devices(&one, &phone).await.expect("a read"), []);
+    assert_eq!(devices.devices(&two, &phone).await.expect("a read"), [device("phone")]);
+    let alias = |app| devices.of_alias(app, "owner", None, 5);
+    assert!(alias(&one).await.expect("a read").items.is_empty());
+    assert_eq!(alias(&two).await.expect("a read").items, phone);
+    assert_eq!(devices.told_devices(stays, at(0), &phone).await.expect("a read"), phone.clone().into());
     assert_eq!(suite.state(stays).await.counts.done, 1);
     assert!(suite.stores.executions.execution(stays.execution(1, 0)).await.expect("a read").is_some());
 }

@@ -5,6 +5,7 @@ use rondo_domain::{
     change::Change,
     ids::{AppKey, ScheduleId},
     ports::ScheduleQuery,
+    schedule::Contract,
     state::Status,
 };
 
@@ -14,7 +15,7 @@ fn all(app: &AppKey, limit: usize) -> ScheduleQuery {
         status: None,
         name: None,
         tags: Vec::new(),
-        requests_only: false,
+        contract: None,
         before: None,
         limit,
     }
@@ -63,7 +64,7 @@ pub async fn filters_combine(suite: &Suite) {
         query
     };
     assert_eq!(listed(suite, query(&|q| q.name = Some("weekly rep".to_owned()))).await, [tagged]);
-    assert_eq!(listed(suite, query(&|q| q.requests_only = true)).await, [request]);
+    assert_eq!(listed(suite, query(&|q| q.contract = Some(Contract::Requests))).await, [request]);
     assert_eq!(listed(suite, query(&|q| q.status = Some(Status::Paused))).await, [plain]);
     let tag = |value: &str| vec![("team".to_owned(), value.to_owned())];
     assert_eq!(listed(suite, query(&|q| q.tags = tag("billing"))).await, [tagged]);
@@ -82,4 +83,26 @@ pub async fn apps_do_not_see_each_other(suite: &Suite) {
     let (mine, theirs) = (suite.schedule(&key("one")).await, suite.schedule(&key("two")).await);
     assert_eq!(listed(suite, all(&key("one"), 10)).await, [mine]);
     assert_eq!(listed(suite, all(&key("two"), 10)).await, [theirs]);
+}
+
+pub async fn contracts_have_their_own_lists(suite: &Suite) {
+    let app = key("one");
+    let mut pushes = Vec::new();
+    for _ in 0..4 {
+        pushes.push(suite.create(suite.push(&app)).await);
+        suite.create(suite.numbered(&app)).await;
+        suite.schedule(&app).await;
+    }
+    suite.create(suite.push_now(&app)).await;
+    suite.create(suite.push(&key("two"))).await;
+    let cancel = suite.change(&suite.state(pushes[1]).await, Change::Cancel { because: None }, super::at(1));
+    super::insist(|| suite.stores.schedules.change(cancel.clone())).await;
+    pushes.reverse();
+    let of = |status, limit| ScheduleQuery { status, contract: Some(Contract::Pushes), ..all(&app, limit) };
+    for limit in [1, 3, 20] {
+        assert_eq!(listed(suite, of(None, limit)).await, pushes, "in pages of {limit}");
+    }
+    assert_eq!(listed(suite, of(Some(Status::Canceled), 5)).await, [pushes[2]]);
+    assert_eq!(listed(suite, of(Some(Status::Pending), 1)).await, [pushes[0], pushes[1], pushes[3]]);
+    assert_eq!(listed(suite, all(&app, 20)).await.len(), 13);
 }

@@ -3,10 +3,13 @@
 //! are, and with a layer before them that loses the answer of every write once, after it was done.
 
 pub mod apps;
+pub mod devices;
 pub mod executions;
 pub mod listing;
+pub mod pages;
 pub mod plans;
 pub mod retries;
+pub mod scans;
 pub mod schedules;
 
 use crate::faults::{Faulty, ForgetAnswers, Stores};
@@ -17,10 +20,11 @@ use rondo_domain::{
     plan::{Plan, PlanWrite},
     policy::{Delivery, Overlap, Policy},
     ports::{ChangeWrite, CloseWrite, Created, NewSchedule, Schedule, StoreError},
+    push::{PushFields, PushTarget},
     schedule::{Body, Definition, HttpTarget, RequestFields, Target},
     state::{ClaimAsk, Closing, State},
     time::{Span, Timestamp},
-    trigger::{Interval, Trigger},
+    trigger::{FanOut, Interval, Times, Trigger},
 };
 use std::{
     collections::BTreeMap,
@@ -104,10 +108,11 @@ impl Suite {
             created_at: START,
             updated_at: START,
             request: None,
+            push: None,
         };
         let mut state = State::new(id, app.clone(), None, START.minus(Span::from_millis(1)), self.token());
         state.look_again_at = Some(at(60));
-        NewSchedule { definition, state, number_it: false, limit: None, idempotency: None }
+        NewSchedule { definition, state, number_it: false, limit: None, push_limit: None, idempotency: None }
     }
 
     pub async fn create(&self, new: NewSchedule) -> ScheduleId {
@@ -226,6 +231,28 @@ impl Suite {
         new.definition.request = Some(RequestFields { internal_id: 0, delay: Span::ZERO });
         new
     }
+
+    /// A scheduled push.
+    pub fn push(&self, app: &AppKey) -> NewSchedule {
+        let mut new = self.draft(app);
+        let wall = at(86_400).utc().naive_utc();
+        let times = Times::Single(wall);
+        let trigger = FanOut { times, zone: chrono_tz::UTC, per_recipient: true, from: START };
+        new.definition.trigger = Trigger::FanOut(trigger);
+        let push =
+            serde_json::json!({"to": "all", "body": {"platform": "all", "notification": {"alert": "Hi"}}});
+        new.definition.target = Target::Push(PushTarget { push });
+        let single = serde_json::json!({"single": {"time": wall.to_string(), "zone_type": 2}});
+        new.definition.push = Some(PushFields { trigger: Some(single), extra: Default::default() });
+        new
+    }
+
+    /// A push that is sent at once: none of the app's scheduled ones.
+    pub fn push_now(&self, app: &AppKey) -> NewSchedule {
+        let mut new = self.push(app);
+        new.definition.push = Some(PushFields { trigger: None, extra: Default::default() });
+        new
+    }
 }
 
 pub fn key(name: &str) -> AppKey {
@@ -272,11 +299,14 @@ macro_rules! port_suite {
             apps: keys_are_unique replacing_is_conditional removing_takes_everything
                 listeners_are_kept_by_url a_failing_listener_is_removed;
             schedules: creating_is_all_or_nothing the_limit_is_exact_under_concurrency
-                requests_are_numbered_per_app a_key_makes_one_schedule a_key_is_free_once_it_expires
+                requests_are_numbered_per_app
+                the_push_limit_counts_pushes_alone the_push_limit_is_exact_under_concurrency
+                a_key_makes_one_schedule a_key_is_free_once_it_expires
                 a_key_goes_before_the_limit of_many_with_one_key_one_is_made a_change_is_made_once a_change_is_conditional
                 a_refused_change_writes_nothing a_change_stores_its_definition
                 no_older_generation_is_claimed_after_a_change;
-            listing: pages_are_newest_first_and_complete filters_combine apps_do_not_see_each_other;
+            listing: pages_are_newest_first_and_complete filters_combine apps_do_not_see_each_other
+                contracts_have_their_own_lists;
             plans: a_plan_is_saved_over_its_version_alone missed_runs_are_one_record a_plan_may_finish
                 a_plan_never_closes_what_is_claimed overdue_ones_come_most_overdue_first
                 looking_later_doubles telling_the_end_ends_the_look;
@@ -286,6 +316,12 @@ macro_rules! port_suite {
             retries: a_waiting_execution_gets_its_outcome_once a_change_drops_what_waits
                 a_lapsed_attempt_is_taken_over a_run_by_hand_counts_nowhere
                 a_redelivery_changes_the_outcome_not_the_count waiting_ones_are_found;
+            pages: pages_are_opened_once many_open_the_same_pages pages_are_listed_after_their_occurrence
+                a_page_is_told_for_itself pages_hold_up_the_end a_change_drops_pages;
+            devices: putting_is_conditional of_many_writers_one_wins apps_have_their_own_devices aliases_are_paged
+                groups_follow_their_devices one_is_told_of_each_occasion;
+            scans: a_scan_goes_by_position ranges_divide_a_group those_who_moved_are_found
+                an_audience_is_whom_it_admits;
         }
     };
 }

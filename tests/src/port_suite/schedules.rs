@@ -57,6 +57,60 @@ pub async fn the_limit_is_exact_under_concurrency(suite: &Suite) {
     assert_eq!(there, 20, "and only those are there");
 }
 
+/// A scheduled push where at most `limit` may be.
+fn push(suite: &Suite, app: &AppKey, limit: u32) -> NewSchedule {
+    NewSchedule { push_limit: Some(limit), ..suite.push(app) }
+}
+
+async fn cancel(suite: &Suite, id: ScheduleId) {
+    let cancel = suite.change(&suite.state(id).await, Change::Cancel { because: None }, at(1));
+    insist(|| suite.stores.schedules.change(cancel.clone())).await;
+}
+
+pub async fn the_push_limit_counts_pushes_alone(suite: &Suite) {
+    let app = key("one");
+    let plain = suite.schedule(&app).await;
+    suite.create(suite.numbered(&app)).await;
+    suite.create(suite.push_now(&app)).await;
+    let over = suite.create(suite.push(&app)).await;
+    cancel(suite, over).await;
+    let first = push(suite, &app, 2);
+    suite.create(first.clone()).await;
+    // A world may count against the limit on all only what was made under one.
+    let second = suite.create(NewSchedule { limit: Some(100), ..push(suite, &app, 2) }).await;
+    let third = push(suite, &app, 2);
+    assert_eq!(ask(suite, &third).await, Created::PushLimitReached);
+    assert!(!is_there(suite, &third).await);
+    // The same creation again is no new one.
+    assert_eq!(ask(suite, &first).await, Created::Done(Arc::new(first.definition.clone())));
+    // Others are not held up by it, another app is not either, and the limit on all goes first.
+    for other in [suite.draft(&app), suite.numbered(&app), suite.push_now(&app), suite.push(&key("two"))] {
+        suite.create(NewSchedule { push_limit: Some(1), ..other }).await;
+    }
+    let both = NewSchedule { limit: Some(1), ..push(suite, &app, 2) };
+    assert_eq!(ask(suite, &both).await, Created::LimitReached);
+    // What has ended counts no more; what was none of them frees no place.
+    cancel(suite, plain).await;
+    assert_eq!(ask(suite, &third).await, Created::PushLimitReached);
+    cancel(suite, second).await;
+    suite.create(third).await;
+    assert_eq!(ask(suite, &push(suite, &app, 2)).await, Created::PushLimitReached);
+}
+
+pub async fn the_push_limit_is_exact_under_concurrency(suite: &Suite) {
+    let app = key("one");
+    let all: Vec<_> = (0..30).map(|_| push(suite, &app, 12)).collect();
+    let created = join_all(all.iter().map(|new| ask(suite, new))).await;
+    let done = created.iter().filter(|created| matches!(created, Created::Done(_))).count();
+    let refused = created.iter().filter(|created| matches!(created, Created::PushLimitReached)).count();
+    assert_eq!((done, refused), (12, 18));
+    let mut there = 0;
+    for new in &all {
+        there += usize::from(is_there(suite, new).await);
+    }
+    assert_eq!(there, 12, "and only those are there");
+}
+
 pub async fn requests_are_numbered_per_app(suite: &Suite) {
     let number = |definition: &Definition| definition.request.as_ref().expect("a request").internal_id;
     let mut numbers = Vec::new();

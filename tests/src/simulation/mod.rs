@@ -6,6 +6,7 @@ mod dice;
 mod instants;
 mod ledger;
 mod promises;
+pub mod pushes;
 mod scenario;
 mod target;
 mod users;

@@ -107,7 +107,7 @@ impl Users {
                     }
                     Action::Payload => {
                         let edit = move |definition: &mut Definition| {
-                            let Target::Http(target) = &mut definition.target;
+                            let Target::Http(target) = &mut definition.target else { return };
                             target.body = Body::Json(json!({"v": version}));
                         };
                         engine.update(&app, id, now, move |schedule| edited(&edit, schedule)).await.map(Some)
@@ -155,7 +155,7 @@ impl Users {
                 && match &definition.trigger {
                     Trigger::Interval(interval) => interval.end.is_none(),
                     Trigger::Cron(_) | Trigger::Periodical(_) => true,
-                    Trigger::Single(_) => false,
+                    Trigger::Single(_) | Trigger::FanOut(_) => false,
                 };
             // Many days of one a day are more than a run waits for.
             let endless = endless || definition.occurrences.is_some_and(|count| count > state.started() + 30);
@@ -188,6 +188,7 @@ fn draft(index: usize, spec: &Spec, now: rondo_domain::time::Timestamp) -> Draft
         policy: spec.policy,
         tags: BTreeMap::new(),
         request: None,
+        push: None,
     }
 }
 
@@ -201,5 +202,6 @@ pub fn app(scenario: &Scenario) -> App {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: rondo_domain::app::AppLimits::default(),
+        push: Default::default(),
     }
 }

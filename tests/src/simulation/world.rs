@@ -4,6 +4,7 @@
 use super::{
     dice::Dice,
     ledger::Ledger,
+    pushes::told::{self, PushLedger},
     scenario::{Faults, Scenario},
     target::Targets,
 };
@@ -52,6 +53,8 @@ pub fn settings() -> Settings {
         claim_ahead: Span::from_millis(200),
         carry_definition: 32 * 1024,
         plan_singles: true,
+        page: 4,
+        told_at_once: 3,
     }
 }
 
@@ -64,6 +67,7 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub memory: Arc<Memory>,
     pub queue: MemoryQueue,
+    pub pushes: PushLedger,
     sent: Notify,
 }
 
@@ -85,6 +89,7 @@ impl World {
             ledger,
             memory: Arc::new(Memory::watched(watch)),
             queue: MemoryQueue::default(),
+            pushes: PushLedger::default(),
             sent: Notify::new(),
         })
     }
@@ -215,9 +220,11 @@ impl Process {
             states: stores.states,
             executions: stores.executions,
             listeners: stores.listeners,
+            devices: stores.devices,
             queue: Arc::clone(&ports) as Arc<dyn Queue>,
             wakes: ports,
             caller: targets.caller(&process),
+            pusher: Arc::new(told::From(Arc::downgrade(&process))),
             observer: Arc::new(Troubles(Arc::clone(world))),
             statistics: Arc::clone(&world.memory) as _,
             links: Links::new("https://rondo.example", [7; 32]),
@@ -383,7 +390,7 @@ fn in_short(message: &Message) -> String {
             let numbers: Vec<u32> = segment.occurrences.iter().map(|one| one.number).collect();
             format!("segment {} generation {} {numbers:?}", segment.id, segment.generation)
         }
-        Message::Attempt { execution } => format!("attempt {execution}"),
+        Message::Attempt { execution, .. } => format!("attempt {execution}"),
         Message::Notice(notice) => format!("notice {}", notice.id),
     }
 }

@@ -178,6 +178,7 @@ async fn a_rotated_secret_lives_beside_the_old_one_once() {
         secret: None,
         time_zone: zone.map(str::to_owned),
         max_schedules: None,
+        max_pushes: None,
     };
     for request in
         [create("", None, None), create("n", Some("a_b"), None), create("n", None, Some("Mars/Olympus"))]

@@ -12,6 +12,7 @@ mod failures;
 mod messages;
 mod operators;
 mod permissions;
+mod pushes;
 mod surfaces;
 mod sweeping;
 mod timing;
@@ -76,6 +77,7 @@ async fn a_deployed_stack_keeps_its_promises() -> anyhow::Result<()> {
     let control = Control::start();
     let scenarios: Vec<BoxFuture<'_, Vec<Outcome>>> = vec![
         Box::pin(timing::many_windows(&stage)),
+        Box::pin(pushes::pushes(&stage)),
         Box::pin(messages::poison(&stage)),
         Box::pin(timing::through_event_bridge(&stage)),
         Box::pin(sweeping::a_lost_wake(&stage)),

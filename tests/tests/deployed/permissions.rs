@@ -8,7 +8,7 @@ use rondo_tests::{
 };
 use serde_json::{Value, json};
 
-const FUNCTIONS: [&str; 5] = ["schedules", "requests", "dispatcher", "sweeper", "admin"];
+const FUNCTIONS: [&str; 6] = ["schedules", "requests", "pushes", "dispatcher", "sweeper", "admin"];
 
 pub async fn check(stack: &Deployment) {
     let names: Vec<String> = FUNCTIONS.iter().map(|name| format!("{STACK}-{name}")).collect();

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use rondo_domain::engine::NewApp;
-use rondo_http_api::{Api, ApiSettings, native, requests};
+use rondo_http_api::{Api, ApiSettings, native, pushes, requests};
 use rondo_lambda::{api::answer, event::Incoming};
 use rondo_outbound::{AddressPolicy, SealingKey, UrlGuard};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ const SECRET: &str = "a-secret-of-the-tests-alone";
 pub struct Gateway {
     pub native: Router,
     pub requests: Router,
+    pub pushes: Router,
 }
 
 impl Gateway {
@@ -28,14 +29,18 @@ impl Gateway {
             rules: Arc::new(UrlGuard::new(AddressPolicy::public_only())),
             settings: ApiSettings::default(),
         });
-        Gateway { native: native::router(Arc::clone(&api)), requests: requests::router(api) }
+        let (native, requests) = (native::router(Arc::clone(&api)), requests::router(Arc::clone(&api)));
+        Gateway { native, requests, pushes: pushes::router(api) }
     }
 
     /// Status, headers and body of the answer, as the gateway gets them.
     pub async fn send(&self, event: Value) -> Value {
         let path = event["rawPath"].as_str().unwrap_or_default();
-        let native = !["/set", "/requests", "/executions"].iter().any(|root| path.starts_with(root));
-        let routes = if native { &self.native } else { &self.requests };
+        let routes = match path.split('/').nth(1) {
+            Some("set" | "requests" | "executions") => &self.requests,
+            Some("v4") => &self.pushes,
+            _ => &self.native,
+        };
         let event: Incoming<ApiGatewayV2httpRequest> =
             serde_json::from_value(event).expect("reading an event never fails");
         let answer = answer(routes.clone(), event).await.expect("an event of the gateway");

@@ -102,6 +102,27 @@ async fn the_recurring_callback_contract() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_scheduled_push_contract() {
+    let world = World::start().await;
+    admin(&world, "admin/create").await;
+    let gateway = Gateway::before(&world);
+    for name in ["device", "activity", "validate"] {
+        expect(&gateway, &format!("pushes/{name}"), "", 200).await;
+    }
+    let created = expect(&gateway, "pushes/create", "", 200).await;
+    let body: Value = serde_json::from_str(created["body"].as_str().expect("a text")).expect("JSON");
+    let id = body["schedule_id"].as_str().expect("an id");
+    let listed = expect(&gateway, "pushes/list", "", 200).await;
+    assert!(listed["body"].as_str().unwrap().contains(id));
+    for name in ["get", "msg_ids", "update", "delete"] {
+        expect(&gateway, &format!("pushes/{name}"), id, 200).await;
+    }
+    // The only device has no subscription: nobody can be reached.
+    let answer = expect(&gateway, "pushes/push", "", 400).await;
+    assert!(answer["body"].as_str().unwrap().contains("21011"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn apps() {
     let world = World::start().await;
     assert_eq!(admin(&world, "admin/create").await["answer"], "granted");

@@ -92,8 +92,12 @@ async fn waiting_executions_that_nobody_claimed_are_sent_again_once_a_round() {
     let (round, failed) = sweeper(&world, 0, 0).round(world.now().plus(TIMEOUT)).await;
     assert!(failed.is_none());
     assert_eq!((round.attempts, round.schedules > PAGE), (1, true));
-    let sent = world.take_sent();
-    assert_eq!(sent.iter().filter(|one| one.message == lost[0].message).count(), 1);
+    let of = |message: &Message| match message {
+        Message::Attempt { execution, .. } => Some(*execution),
+        _ => None,
+    };
+    let again = world.take_sent();
+    assert_eq!(again.iter().filter(|one| of(&one.message) == of(&lost[0].message)).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,9 +221,11 @@ impl World {
             states: stores.states,
             executions: stores.executions,
             listeners: stores.listeners,
+            devices: stores.devices,
             queue: sent.clone(),
             wakes: sent.clone(),
             caller: targets.clone(),
+            pusher: Arc::new(rondo_domain::push::sender::NoSender),
             observer: Arc::new(Silent),
             statistics: Arc::new(Silent),
             links: Links::new("https://rondo.example", [7; 32]),
@@ -237,6 +239,7 @@ impl World {
             secrets: Vec::new(),
             signing_secrets: Vec::new(),
             limits: AppLimits::default(),
+            push: Default::default(),
         };
         memory.add_app(app.clone()).await.expect("the memory takes it");
         World { engine, memory, app, sent, targets, refusals }
@@ -295,6 +298,7 @@ impl World {
             policy: Policy::default(),
             tags: BTreeMap::new(),
             request: None,
+            push: None,
         }
     }
 

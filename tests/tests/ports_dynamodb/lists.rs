@@ -8,6 +8,7 @@ use rondo_domain::{
     change::Change,
     ids::{AppKey, ScheduleId},
     ports::{NewSchedule, ScheduleQuery, ScheduleStore as _},
+    schedule::Contract,
     state::Status,
 };
 use rondo_tests::port_suite::{Suite, at, insist, key};
@@ -18,7 +19,7 @@ fn all(app: &AppKey, limit: usize) -> ScheduleQuery {
         status: None,
         name: None,
         tags: Vec::new(),
-        requests_only: false,
+        contract: None,
         before: None,
         limit,
     }
@@ -71,13 +72,18 @@ async fn pages_over_all_shards_are_complete_and_in_order() {
     let middle = newest[64].state.id;
     let older = ScheduleQuery { before: Some(middle), ..all(&app, 20) };
     assert_eq!(listed(&suite, older).await, ids(&|new| new.state.id < middle));
-    let requests = ScheduleQuery { requests_only: true, ..all(&app, 7) };
+    let requests = ScheduleQuery { contract: Some(Contract::Requests), ..all(&app, 7) };
     assert_eq!(listed(&suite, requests).await, ids(&|new| new.definition.request.is_some()));
     let tags = vec![("team".to_owned(), "t10".to_owned())];
     let tagged = |new: &NewSchedule| new.definition.tags.get("team").is_some_and(|team| team == "t10");
     let query = ScheduleQuery { tags: tags.clone(), ..all(&app, 4) };
     assert_eq!(listed(&suite, query).await, ids(&|new| tagged(new)));
-    let both = ScheduleQuery { tags, requests_only: true, name: Some("REPORT 3".to_owned()), ..all(&app, 4) };
+    let both = ScheduleQuery {
+        tags,
+        contract: Some(Contract::Requests),
+        name: Some("REPORT 3".to_owned()),
+        ..all(&app, 4)
+    };
     let expected = ids(&|new| {
         let name = new.definition.name.as_deref().is_some_and(|name| name.starts_with("report 3"));
         tagged(new) && name && new.definition.request.is_some()

@@ -4,8 +4,10 @@
 //!
 //! Neither emulator knows what an eventually consistent read is.
 
+mod devices;
 mod lists;
 mod one_item;
+mod pages;
 mod processes;
 mod removal;
 mod table;
@@ -51,6 +53,7 @@ mod every_answer_lost_beneath_the_sdk {
         apps: keys_are_unique replacing_is_conditional removing_takes_everything
             listeners_are_kept_by_url a_failing_listener_is_removed;
         schedules: creating_is_all_or_nothing the_limit_is_exact_under_concurrency
+            the_push_limit_counts_pushes_alone the_push_limit_is_exact_under_concurrency
             a_key_makes_one_schedule a_key_is_free_once_it_expires
             a_key_goes_before_the_limit of_many_with_one_key_one_is_made a_change_is_made_once
             a_change_is_conditional a_refused_change_writes_nothing a_change_stores_its_definition
@@ -64,6 +67,11 @@ mod every_answer_lost_beneath_the_sdk {
         retries: a_waiting_execution_gets_its_outcome_once a_change_drops_what_waits
             a_lapsed_attempt_is_taken_over a_run_by_hand_counts_nowhere
             a_redelivery_changes_the_outcome_not_the_count waiting_ones_are_found;
+        pages: pages_are_opened_once many_open_the_same_pages pages_are_listed_after_their_occurrence
+            a_page_is_told_for_itself pages_hold_up_the_end a_change_drops_pages;
+        devices: putting_is_conditional of_many_writers_one_wins apps_have_their_own_devices aliases_are_paged
+            groups_follow_their_devices one_is_told_of_each_occasion;
+        scans: a_scan_goes_by_position;
     }
 }
 

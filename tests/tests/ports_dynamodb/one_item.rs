@@ -185,7 +185,7 @@ async fn few_requests_make_an_execution() {
     let (http, asked) = listening();
     let store = table.store_through(http);
     let (once, mut often) = (single(&suite, &key("one")), suite.draft(&key("one")));
-    let Target::Http(HttpTarget { body, .. }) = &mut often.definition.target;
+    let Target::Http(HttpTarget { body, .. }) = &mut often.definition.target else { panic!("it calls") };
     *body = Body::Text("hello".to_owned());
     insist(|| store.create(once.clone())).await;
     assert_eq!(heard(&asked), ["PutItem"]);

@@ -1,11 +1,20 @@
 //! Removing an app: cut off anywhere, carried on by asking again.
 
-use crate::{processes::single, table::Table};
+use crate::{
+    devices::{device, id},
+    pages::page,
+    processes::single,
+    table::{Table, heard, listening},
+};
 use rondo_domain::{
     app::{App, AppLimits},
-    execution::ExecutionStatus,
+    execution::{Execution, ExecutionStatus},
     ids::AppKey,
-    ports::{AppStore as _, ListenerStore as _, StoreError},
+    ports::{
+        AppStore as _, DeviceStore as _, ExecutionStore as _, ListenerStore as _, ScheduleStore as _,
+        StoreError,
+    },
+    push::PushSettings,
 };
 use rondo_tests::{
     faults::sdk::{Fault, faulty},
@@ -22,6 +31,7 @@ fn app(key: &AppKey) -> App {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: AppLimits::default(),
+        push: PushSettings::default(),
     }
 }
 
@@ -38,6 +48,16 @@ async fn furnish(table: &Table, suite: &Suite, of: &AppKey) {
         let id = suite.create(new).await;
         suite.run(id, 1, ExecutionStatus::Succeeded, at(0)).await;
     }
+    for name in ["phone", "tablet", "desk"] {
+        assert!(insist(async || store.put_device(of, &device(name), 0).await).await);
+    }
+    let push = suite.push(of);
+    insist(|| store.create(push.clone())).await;
+    let schedule = push.state.id;
+    let opened = [Execution { app: of.clone(), ..page(suite, schedule, 1, at(5)) }];
+    insist(|| store.open_pages(&opened)).await;
+    let told = [id("phone"), id("desk")];
+    insist(|| store.tell_devices(schedule, at(5), &told, at(5))).await;
 }
 
 /// How many items name this app, or a schedule of its.
@@ -52,7 +72,8 @@ async fn left(table: &Table, of: &AppKey) -> usize {
     let own = format!("APP#{of}");
     let named = |item: &&rondo_aws::store::Item| {
         let pk = text(item, "pk");
-        pk == own || schedules.contains(&pk) || text(item, "app") == of.as_str()
+        let of_schedule = schedules.iter().any(|schedule| pk.starts_with(schedule.as_str()));
+        pk == own || pk.starts_with(&format!("{own}#")) || of_schedule || text(item, "app") == of.as_str()
     };
     items.iter().filter(named).count()
 }
@@ -65,7 +86,12 @@ async fn a_removal_that_was_cut_off_is_carried_on() {
     furnish(&table, &suite, &two).await;
     let others = left(&table, &two).await;
     assert!(others > 10, "{others}");
-    for requests in [1, 2, 7, 20, 40] {
+    furnish(&table, &suite, &one).await;
+    let (http, asked) = listening();
+    assert_eq!(table.store_through(http).remove_app(&one).await, Ok(true));
+    let all = u32::try_from(heard(&asked).len()).expect("not that many");
+    assert!(all > 60, "{all} requests");
+    for requests in [1, 2, 7, 20, all / 2, all * 2 / 3, all * 5 / 6, all - 2] {
         furnish(&table, &suite, &one).await;
         let sent = AtomicU32::new(0);
         let cut = faulty(rondo_aws::http::client(), move |_| {

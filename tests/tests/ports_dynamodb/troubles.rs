@@ -13,6 +13,7 @@ use rondo_domain::{
         AppStore as _, ExecutionStore as _, ListenerStore as _, ScheduleStore as _, StateStore as _,
         StoreError,
     },
+    push::PushSettings,
     schedule::{Body, HttpTarget, Target},
     time::Span,
 };
@@ -33,7 +34,7 @@ async fn what_is_too_large_is_not_even_sent() {
     let store = table.store_through(http);
     let draft = |bytes: usize| {
         let mut new = suite.draft(&app);
-        let Target::Http(HttpTarget { body, .. }) = &mut new.definition.target;
+        let Target::Http(HttpTarget { body, .. }) = &mut new.definition.target else { panic!("it calls") };
         *body = Body::Text("x".repeat(bytes));
         new
     };
@@ -187,6 +188,7 @@ async fn an_app_is_remembered_for_a_while() {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: AppLimits::default(),
+        push: PushSettings::default(),
     };
     let (one, first, second) = (key("one"), app("first"), app("second"));
     let clock = Jumping::at(START);

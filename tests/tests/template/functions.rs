@@ -15,12 +15,14 @@ use std::{
 };
 
 /// What a function does without: each has a default, or changes only what fails.
-const OPTIONAL: [&str; 6] = [
+const OPTIONAL: [&str; 8] = [
     "RONDO_ALLOW_PRIVATE_TARGETS",
     "RONDO_DEAD_LETTER_ARN",
     "RONDO_HOLD_MS",
     "RONDO_LOG",
     "RONDO_MINIMUM_INTERVAL_MS",
+    "RONDO_PUSH_CONTACT",
+    "RONDO_PUSH_GATEWAY",
     "RONDO_RETENTION_DAYS",
 ];
 
@@ -76,6 +78,7 @@ fn a_function_shipped_alone_keeps_its_memory_and_its_time() {
 async fn start(folder: &str, read: impl Fn(&str) -> Option<String>) -> Result<World, StartError> {
     match folder {
         "schedules" | "requests" => World::api(read, world::clients).await,
+        "pushes" => World::pushes(read, world::clients).await,
         "dispatcher" => World::dispatcher(read, world::clients).await,
         "sweeper" => World::sweeper(read, world::clients).await,
         "admin" => World::admin(read, world::clients).await,
@@ -101,8 +104,10 @@ async fn every_function_starts_with_what_the_template_gives_it() {
         for variable in variables.keys() {
             let started = start(&folder, |asked| read(variable, asked)).await;
             match started {
-                // With it, the answer that shows an app's secrets says where they are good for.
-                Ok(_) if folder == "admin" && variable == "RONDO_PUBLIC_URL" => {}
+                // With it, the answer that shows an app's secrets says where they are good for, and push services
+                // know whom to turn to.
+                Ok(_) if ["admin", "pushes"].contains(&folder.as_str()) && variable == "RONDO_PUBLIC_URL" => {
+                }
                 Ok(_) => assert!(OPTIONAL.contains(&variable.as_str()), "{folder} does not need {variable}"),
                 Err(error) => assert!(error.to_string().contains(variable), "{folder}: {variable}: {error}"),
             }

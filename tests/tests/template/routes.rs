@@ -4,7 +4,7 @@
 use crate::document::{Template, file, string};
 use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode, header};
-use rondo_http_api::{Api, ApiSettings, native, requests};
+use rondo_http_api::{Api, ApiSettings, native, pushes, requests};
 use rondo_outbound::{AddressPolicy, UrlGuard};
 use rondo_tests::api_world::ApiWorld;
 use std::{
@@ -15,9 +15,10 @@ use tower::ServiceExt as _;
 
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-const SURFACES: [(&str, &str); 2] = [
+const SURFACES: [(&str, &str); 3] = [
     ("SchedulesIntegration", "shared/http-api/src/native/mod.rs"),
     ("RequestsIntegration", "shared/http-api/src/requests/mod.rs"),
+    ("PushesIntegration", "shared/http-api/src/pushes/mod.rs"),
 ];
 
 /// Path → methods, and path → whatever takes the rest there.
@@ -60,7 +61,7 @@ fn paths(source: &str) -> Vec<String> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{id}", "01990000-0000-8000-8000-000000000000")
+    path.replace("{id}", "01990000-0000-8000-8000-000000000000").replace("{tag}", "t").replace("{alias}", "a")
 }
 
 #[tokio::test]
@@ -72,7 +73,7 @@ async fn every_route_of_the_routers_is_one_of_the_template_and_the_other_way_rou
         settings: ApiSettings::default(),
     });
     let written = routes(&Template::read()).explicit;
-    let routers = [native::router(Arc::clone(&api)), requests::router(api)];
+    let routers = [native::router(Arc::clone(&api)), requests::router(Arc::clone(&api)), pushes::router(api)];
     for ((integration, source), router) in SURFACES.into_iter().zip(routers) {
         let mut answered = Paths::new();
         for path in paths(source) {
@@ -151,7 +152,7 @@ fn whatever_is_asked_reaches_the_surface_that_its_path_belongs_to() {
             }
         }
     }
-    for nowhere in ["/", "/v1", "/nowhere", "/requestsx"] {
+    for nowhere in ["/", "/v1", "/v4", "/nowhere", "/requestsx"] {
         assert_eq!(chosen(&routes, &Method::GET, nowhere), "SchedulesIntegration", "{nowhere}");
     }
 }
