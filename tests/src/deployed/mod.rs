@@ -89,6 +89,7 @@ impl Deployment {
                 "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
                 "AllowPrivateTargets": "true",
                 "MaximumConcurrency": "50",
+                "PushContact": "mailto:tests@rondo.example",
             },
         });
         let stack = independently(emulator.endpoint(), "deploy.py", &order);
