@@ -8,7 +8,7 @@ use crate::{
     schedule::Definition,
     state::{Claim, Closed, FarWake, Mark, State, Status},
     time::{Span, Timestamp},
-    trigger::Rule,
+    trigger::{Rule, Trigger},
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +134,15 @@ pub fn upcoming(definition: &Definition, state: &State, count: usize) -> Vec<(u3
         };
         at = next;
         if !state.is_closed(number) && state.claim_of(number).is_none() {
-            upcoming.push((number, at, at.plus(spread)));
+            let (nominal, due) = match (rule.occasion(at), &definition.trigger) {
+                // It opens ahead: shown is when the first of its recipients can be due.
+                (Some(occasion), Trigger::FanOut(fan_out)) => {
+                    let before = fan_out.from.minus(Span::from_millis(1));
+                    (occasion.key(), occasion.next_possible(fan_out.zone, before).unwrap_or(at))
+                }
+                _ => (at, at.plus(spread)),
+            };
+            upcoming.push((number, nominal, due));
         }
     }
     upcoming

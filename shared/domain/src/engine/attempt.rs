@@ -6,6 +6,7 @@ use crate::{
     ids::{AppKey, ExecutionId, FIRST_MANUAL_NUMBER, NO_SLOT, ScheduleId},
     message::{Delayed, Message},
     notice,
+    push::{fan_out::PushRecord, outcome::PushError},
     ports::CloseWrite,
     schedule::Definition,
     settle::Verdict,
@@ -13,6 +14,9 @@ use crate::{
     time::Timestamp,
 };
 use std::sync::Arc;
+
+/// Of the contract's codes: it timed out.
+const ABANDONED: u32 = 21030;
 
 impl Engine {
     /// `meant`: the attempt that the message is for. `until`: what is due later comes back instead of being held.
@@ -60,11 +64,15 @@ impl Engine {
         if drops || tries > most {
             execution.status = ExecutionStatus::Failed;
             execution.next_attempt_at = None;
-            execution.reason = Some(if drops {
-                "no further attempt: the schedule was changed, paused or cancelled".to_owned()
+            let reason = if drops {
+                "no further attempt: the schedule was changed, paused or cancelled"
             } else {
-                "abandoned: every claim of it lapsed without an outcome".to_owned()
-            });
+                "abandoned: every claim of it lapsed without an outcome"
+            };
+            execution.reason = Some(reason.to_owned());
+            if let (false, Some(PushRecord::Page(page))) = (drops, execution.push.as_deref_mut()) {
+                page.result.error.get_or_insert_with(|| PushError::new(ABANDONED, reason));
+            }
         } else if definition.fans_out() {
             verdict = self.attempt_push(&definition, &mut execution, app, lease_until).await;
         } else {

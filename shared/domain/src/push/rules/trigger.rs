@@ -223,8 +223,13 @@ impl<'v> Shape<'v> {
     fn check_window(&self, fan_out: &FanOut, now: Timestamp) -> Result<(), Fault> {
         let whole = FanOut { zone: Tz::UTC, per_recipient: false, ..fan_out.counting_from(Timestamp::EPOCH) };
         if !has_more(&whole, Timestamp::EPOCH) {
-            let detail = "must name a day that comes, at time, between start and end: none does";
-            return Err(self.inner.wrong("point", detail));
+            let (name, detail) = match &fan_out.times {
+                Times::Periodical(Periodical { unit: PeriodUnit::Day, .. }) => {
+                    ("end", "must leave room for an occurrence: time does not come between start and end")
+                }
+                _ => ("point", "must name a day that comes, at time, between start and end: none does"),
+            };
+            return Err(self.inner.wrong(name, detail));
         }
         if !has_more(fan_out, now) {
             return Err(self
