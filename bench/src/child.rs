@@ -1,7 +1,7 @@
 //! The process that is measured: this very program, started again in another role, so that its memory and its
 //! start are its own.
 
-use crate::{api::CREDENTIALS, coldstart::handshake, control, moment};
+use crate::{api::CREDENTIALS, coldstart::handshake, control, moment, push};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use rondo::service::{Service, ServiceOptions};
@@ -49,6 +49,12 @@ pub enum Role {
     /// An API that answers without storing.
     #[command(name = "answer-child", hide = true)]
     Answer,
+    /// Fills a data folder with devices, and ends.
+    #[command(name = "push-registry-child", hide = true)]
+    PushRegistry(push::Registry),
+    /// One occasion of a push for them.
+    #[command(name = "push-occasion-child", hide = true)]
+    PushOccasion(push::Registry),
 }
 
 pub async fn play(role: Role) -> anyhow::Result<()> {
@@ -59,6 +65,8 @@ pub async fn play(role: Role) -> anyhow::Result<()> {
         Role::Loop(options) => control::closed_loop(options).await,
         Role::Handshake(client) => handshake::client(&client),
         Role::Answer => control::answer().await,
+        Role::PushRegistry(registry) => push::fill(registry).await,
+        Role::PushOccasion(registry) => push::run_occasion(registry).await,
     }
 }
 
@@ -122,6 +130,7 @@ async fn create(engine: &Engine, app: &App, at: Timestamp) -> anyhow::Result<()>
         policy: Policy::default(),
         tags: BTreeMap::new(),
         request: None,
+        push: None,
     };
     engine.create(app, draft).await?;
     Ok(())

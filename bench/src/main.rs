@@ -10,6 +10,7 @@ mod cost;
 mod creates;
 mod lateness;
 mod moment;
+mod push;
 mod report;
 mod scale;
 mod sink;
@@ -42,6 +43,8 @@ enum Command {
     Cost(cost::Options),
     /// Callbacks due at one instant on AWS: what its quotas make of them, reckoned and simulated.
     Scale(scale::Options),
+    /// One push for many devices in every zone: planning it, telling them, and what encryption costs.
+    Push(push::Options),
     #[command(flatten)]
     Child(child::Role),
 }
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
             Command::Coldstart(options) => coldstart::run(options).await,
             Command::Cost(options) => cost::run(options).await,
             Command::Scale(options) => tokio::task::spawn_blocking(|| scale::run(options)).await?,
+            Command::Push(options) => push::run(options).await,
             Command::Child(role) => child::play(role).await,
         }
     })

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 /// What the functions are held against.
 const EMPTY: &str = "empty-function";
-const FUNCTIONS: [&str; 5] = ["schedules", "requests", "dispatcher", "sweeper", "admin"];
+const FUNCTIONS: [&str; 6] = ["schedules", "requests", "pushes", "dispatcher", "sweeper", "admin"];
 /// What `cargo lambda build --release` sets where the profile does not say otherwise.
 const AS_CARGO_LAMBDA: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),

@@ -118,6 +118,7 @@ impl Ledger {
 fn entries(item: &Item) -> usize {
     usize::from(item.contains_key("due_shard") && item.contains_key("look_again_at"))
         + usize::from(item.contains_key("app_shard"))
+        + usize::from(item.contains_key("app_group"))
 }
 
 impl Held {

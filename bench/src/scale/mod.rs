@@ -201,6 +201,7 @@ async fn new_app(engine: &Engine, now: Timestamp) -> anyhow::Result<Arc<App>> {
         secrets: Vec::new(),
         signing_secrets: Vec::new(),
         limits: AppLimits::default(),
+        push: Default::default(),
     };
     engine.apps.add_app(app.clone()).await?;
     Ok(Arc::new(app))
@@ -268,9 +269,11 @@ fn engine(cloud: &Arc<Cloud>) -> Engine {
         states: stores.states,
         executions: stores.executions,
         listeners: stores.listeners,
+        devices: stores.devices,
         queue: Arc::clone(cloud) as _,
         wakes: Arc::clone(cloud) as _,
         caller: Arc::clone(cloud) as _,
+        pusher: Arc::new(rondo_domain::push::sender::NoSender),
         observer: Arc::clone(cloud) as _,
         statistics: Arc::clone(&cloud.memory) as _,
         links: Links::new("https://rondo.example", [7; 32]),
@@ -295,5 +298,6 @@ fn draft(received_at: Timestamp, trigger: Trigger, spread: Span) -> anyhow::Resu
         policy: Policy { spread, ..Policy::default() },
         tags: BTreeMap::new(),
         request: None,
+        push: None,
     })
 }
