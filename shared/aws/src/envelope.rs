@@ -227,8 +227,7 @@ mod tests {
             at: at_millis(5),
             message: Message::Attempt { execution: page, at: Some(at_millis(5)) },
         };
-        let body =
-            r#"{"v":1,"at":5,"message":{"attempt":{"execution":"019ad789-2400-8000-8000-003400000003.7"}}}"#;
+        let body = r#"{"v":1,"at":5,"message":{"attempt":{"execution":"019ad789-2400-8000-8000-003400000003.7","at":5}}}"#;
         assert_eq!(write(&attempt), body);
         assert_eq!(read(body).unwrap(), attempt);
     }

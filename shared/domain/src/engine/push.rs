@@ -134,7 +134,7 @@ impl Engine {
                 None => return Ok(Verdict::Succeeded),
             }
             let sets = self.decide(pushing, execution, spread, now).await?;
-            spread.decide(sets);
+            spread.decide(sets, now);
             if !spread.opening.is_empty() {
                 // On record first: whoever goes on after a crash opens these and no others.
                 let mut record = execution.clone();

@@ -11,6 +11,7 @@ use crate::{
         sender::Way,
     },
     time::Timestamp,
+    trigger::OPEN_AHEAD,
 };
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
@@ -34,6 +35,12 @@ impl<'a> Recipients<'a> {
 
     fn due(&self, group: Group) -> Option<Timestamp> {
         self.pushing.occasion.due(group, self.pushing.app_zone)
+    }
+
+    /// It moved since the occurrence opened, and into a group whose pages were opened before: they may not have it.
+    fn was_passed_over(&self, device: &Device, opened: Timestamp) -> bool {
+        let before = self.due(device.group()).map_or(opened, |due| due.minus(OPEN_AHEAD));
+        has_moved(device, opened) && device.moved_at >= before
     }
 
     /// The push names its devices itself.
@@ -195,7 +202,8 @@ impl Reading<'_> {
         if self.recipients.are_named() {
             let named = self.recipients.named().await?;
             let meant = named.into_iter().filter(|device| {
-                let moved = self.page.kind != PageKind::Moved || has_moved(device, self.opened);
+                let moved =
+                    self.page.kind != PageKind::Moved || self.recipients.was_passed_over(device, self.opened);
                 moved && self.covers(device.group()) && self.page.range.contains(device.id.position())
             });
             self.ready = meant.collect();
@@ -235,7 +243,10 @@ impl Reading<'_> {
             limit: count,
         };
         let found = self.recipients.engine.devices.scan(&scan).await?;
-        self.ready.extend(found.items);
+        let recipients = &self.recipients;
+        let meant =
+            |device: &Device| moved_since.is_none_or(|opened| recipients.was_passed_over(device, opened));
+        self.ready.extend(found.items.into_iter().filter(meant));
         self.after = found.next;
         if self.after.is_none() {
             queue.pop_front();

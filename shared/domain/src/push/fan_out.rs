@@ -83,12 +83,12 @@ impl Spread {
     }
 
     /// Takes these on: they are opened from here on, whoever does it.
-    pub fn decide(&mut self, sets: Vec<PageSet>) {
+    pub fn decide(&mut self, sets: Vec<PageSet>, now: Timestamp) {
         self.pages = sets.last().map_or(self.pages, |last| last.first + last.count - 1);
         // Whoever moves while these are sent may be passed over; what is under way is over by then.
         let last = sets.iter().filter(|set| set.kind == PageKind::Audience).max_by_key(|set| set.due);
         if let Some(last) = last {
-            self.search = Some(Search { at: last.due.plus(OPEN_AHEAD), slot: last.slot });
+            self.search = Some(Search { at: last.due.max(now).plus(OPEN_AHEAD), slot: last.slot });
         }
         self.opening = sets;
     }
