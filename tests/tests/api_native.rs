@@ -349,6 +349,8 @@ async fn the_calling_app_and_the_service_itself() {
     let mut app = world.get("/v1/app").await;
     assert_eq!(app.body["service"]["version"], env!("CARGO_PKG_VERSION"));
     app.body["service"]["version"] = "[version]".into();
+    let public_key = app.body["push"]["public_key"].take();
+    assert_eq!(public_key, json!(world.first.push_key));
     snapshot("app", &app, &world, None);
     assert_eq!(world.raw("GET", "/healthz", &[], b"").await.expect(200), json!({"status": "ok"}));
     assert_eq!(world.get("/v1/stats").await.expect(200)["lateness_ms"], Value::Null);

@@ -21,6 +21,9 @@ pub enum Change {
         occurrences: Option<u32>,
         rebase: bool,
     },
+    /// What is sent or shown is another, and nothing about when: whatever is on its way goes on, with what is stored
+    /// from here on.
+    Edit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +72,13 @@ impl State {
             }
             _ => {}
         }
-        self.generation += 1;
-        self.version += 1;
         self.revision += 1;
         self.change_token = token;
+        if *change == Change::Edit {
+            return Changed::Done { in_flight };
+        }
+        self.generation += 1;
+        self.version += 1;
         // Of a plan that holds no longer.
         self.look_when_idle = None;
         match change {
@@ -99,6 +105,7 @@ impl State {
                     self.replan(now);
                 }
             }
+            Change::Edit => {}
         }
         Changed::Done { in_flight }
     }

@@ -47,6 +47,21 @@ fn nothing_of_an_older_generation_starts() {
 }
 
 #[test]
+fn an_edit_stops_nothing() {
+    let mut state = state(None);
+    claim(&mut state, 1, 1, 10);
+    let before = state.clone();
+    assert_eq!(state.change(&Change::Edit, Token(2), at(11)), Changed::Done { in_flight: 1 });
+    assert_eq!((state.generation, state.version, state.revision), (1, before.version, before.revision + 1));
+    assert_eq!(state.change(&Change::Edit, Token(2), at(11)), Changed::Done { in_flight: 1 });
+    assert_eq!(state.revision, before.revision + 1, "its own token");
+    assert_eq!(claim(&mut state, 2, 1, 20), ClaimAnswer::Claimed { tries: 1 });
+    state.change(&Change::Cancel { because: None }, Token(3), at(30));
+    let refused = Changed::Refused(ChangeRefused::Ended(Status::Canceled));
+    assert_eq!(state.change(&Change::Edit, Token(4), at(31)), refused);
+}
+
+#[test]
 fn what_has_ended_stays_so() {
     let mut state = state(None);
     let cancel = Change::Cancel { because: None };

@@ -304,6 +304,7 @@ macro_rules! port_suite {
                 a_key_makes_one_schedule a_key_is_free_once_it_expires
                 a_key_goes_before_the_limit of_many_with_one_key_one_is_made a_change_is_made_once a_change_is_conditional
                 a_refused_change_writes_nothing a_change_stores_its_definition
+                an_edit_stores_its_definition_and_stops_nothing
                 no_older_generation_is_claimed_after_a_change;
             listing: pages_are_newest_first_and_complete filters_combine apps_do_not_see_each_other
                 contracts_have_their_own_lists;

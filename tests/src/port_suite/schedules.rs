@@ -188,6 +188,21 @@ pub async fn a_change_stores_its_definition(suite: &Suite) {
     assert_eq!((&*known.definition, known.state.occurrences), (&definition, Some(7)));
 }
 
+pub async fn an_edit_stores_its_definition_and_stops_nothing(suite: &Suite) {
+    let id = suite.schedule(&key("one")).await;
+    let known = suite.load(id).await;
+    let name = Some("another".to_owned());
+    let definition = Definition { name, ..Definition::clone(&known.definition) };
+    let mut write = suite.change(&known.state, Change::Edit, at(1));
+    write.definition = Some(definition.clone());
+    let answer = insist(|| suite.stores.schedules.change(write.clone())).await;
+    let ChangeAnswer::Done { schedule, in_flight: 0 } = answer else { panic!("not edited: {answer:?}") };
+    assert_eq!((&*schedule.definition, schedule.state.generation), (&definition, known.state.generation));
+    assert_eq!(*suite.load(id).await.definition, definition);
+    // Under the generation from before.
+    suite.claim(id, 1, at(2)).await;
+}
+
 /// Claims and a change race; whatever the order, none of the old generation succeeds once it has answered.
 pub async fn no_older_generation_is_claimed_after_a_change(suite: &Suite) {
     let id = suite.schedule(&key("one")).await;

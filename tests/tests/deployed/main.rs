@@ -133,7 +133,8 @@ async fn settled(stack: &Deployment) -> Value {
     let mut held = stack.holdings().await;
     for _ in 0..30 {
         let waiting = &held["queues"]["delivery"];
-        if ["visible", "delayed", "in_flight"].iter().all(|kind| waiting[kind] == 0) {
+        let none = ["visible", "in_flight"].iter().all(|kind| waiting[kind] == 0);
+        if none && waiting["delayed"].as_u64().is_some_and(|count| count <= pushes::LEFT) {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -170,7 +171,8 @@ fn check(held: &Value, outcomes: &[Outcome]) {
     assert_eq!(held["group"], serde_json::json!([]), "no schedule is left in the group");
     for queue in ["delivery", "scheduler_dead_letters"] {
         for (kind, count) in held["queues"][queue].as_object().expect("counts") {
-            assert_eq!(count, 0, "{queue}: {kind}");
+            let left = if (queue, kind.as_str()) == ("delivery", "delayed") { pushes::LEFT } else { 0 };
+            assert!(count.as_u64().is_some_and(|count| count <= left), "{queue}: {kind}: {count}");
         }
     }
     assert_eq!(held["dead_letters"], serde_json::json!(messages::poisons()), "exactly what was injected");

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::process::Command;
 
+/// Pushes that were deleted while they waited for the next zone: as many messages stay in the queue for up to 15 min,
+/// come then, and find nothing.
+pub const LEFT: u64 = 6;
+
 /// A page is opened ahead, and travels through the queue once more: the emulator takes its time for both.
 const ARRIVES: Duration = secs(45);
 

@@ -57,6 +57,7 @@ mod every_answer_lost_beneath_the_sdk {
             a_key_makes_one_schedule a_key_is_free_once_it_expires
             a_key_goes_before_the_limit of_many_with_one_key_one_is_made a_change_is_made_once
             a_change_is_conditional a_refused_change_writes_nothing a_change_stores_its_definition
+            an_edit_stores_its_definition_and_stops_nothing
             no_older_generation_is_claimed_after_a_change;
         plans: a_plan_is_saved_over_its_version_alone missed_runs_are_one_record a_plan_may_finish
             a_plan_never_closes_what_is_claimed overdue_ones_come_most_overdue_first

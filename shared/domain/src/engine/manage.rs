@@ -73,6 +73,10 @@ impl Engine {
     {
         let edited = |current: &Schedule, now: Timestamp| {
             let mut definition = edit(current)?;
+            if definition.fans_out() && definition.trigger == current.definition.trigger {
+                definition.updated_at = now;
+                return Ok((Change::Edit, Some(definition)));
+            }
             if let Trigger::FanOut(fan_out) = &mut definition.trigger {
                 // What was opened before is dropped, and whoever is still to come is opened anew.
                 fan_out.from = now;

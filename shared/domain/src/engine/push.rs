@@ -94,7 +94,14 @@ impl Engine {
         execution.claim = None;
         let verdict = done.unwrap_or_else(|error| {
             self.observer.trouble("a push could not go on", &error);
-            Verdict::RetryAt(self.now().plus(STORE_PAUSE))
+            match error {
+                // Trying again cannot help.
+                StoreError::Corrupt(why) | StoreError::TooLarge(why) => {
+                    execution.reason = Some(why);
+                    Verdict::Failed
+                }
+                _ => Verdict::RetryAt(self.now().plus(STORE_PAUSE)),
+            }
         });
         execution.next_attempt_at = match verdict {
             Verdict::RetryAt(at) => Some(at),

@@ -1,11 +1,13 @@
 //! The calling app and its figures, which version answers, and whether the service is there at all.
 
 use crate::{access::Caller, admin::AppEntry, answer::Json, problem::Problem};
+use rondo_domain::app::MAX_PUSHES;
 use serde_json::{Value, json};
 
 pub async fn app(caller: Caller) -> Json {
-    let AppEntry { key, name, time_zone, created_at, max_schedules, secrets, signing_secrets, .. } =
-        AppEntry::of(&caller.app);
+    let app = AppEntry::of(&caller.app);
+    let AppEntry { key, name, time_zone, created_at, secrets, signing_secrets, push, .. } = app;
+    let (max_schedules, max_pushes) = (app.max_schedules, app.max_pushes.unwrap_or(MAX_PUSHES));
     let dates = |dates: Vec<String>| -> Vec<Value> {
         dates.into_iter().map(|at| json!({"created_at": at})).collect()
     };
@@ -14,7 +16,8 @@ pub async fn app(caller: Caller) -> Json {
         "name": name,
         "time_zone": time_zone,
         "created_at": created_at,
-        "limits": {"max_schedules": max_schedules},
+        "limits": {"max_schedules": max_schedules, "max_pushes": max_pushes},
+        "push": push,
         "secrets": dates(secrets),
         "signing_secrets": dates(signing_secrets),
         "service": {"version": env!("CARGO_PKG_VERSION")},

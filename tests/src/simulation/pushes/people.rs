@@ -14,13 +14,13 @@ use rondo_domain::{
     engine::{Draft, Engine, Error},
     ids::{AppKey, ScheduleId},
     policy::{Delivery, Policy},
-    ports::Clock,
+    ports::{Clock, Schedule},
     push::{
         PushFields, PushSettings, PushTarget, Upstream,
         device::{Device, Platform, RegistrationId, Subscription},
         sender::NoSender,
     },
-    schedule::Target,
+    schedule::{Definition, Target},
     time::{Span, Timestamp},
     trigger::{Backup, FanOut, PeriodUnit, Periodical, Times, Trigger},
 };
@@ -56,6 +56,8 @@ pub struct Plot {
     pub devices: Vec<Story>,
     /// From, until.
     pub pause: Option<(Timestamp, Timestamp)>,
+    /// When the user gives it another name.
+    pub edits: Vec<Timestamp>,
     pub busy: u32,
 }
 
@@ -98,6 +100,8 @@ impl Plot {
         };
         let count = dice.between(3, 30);
         let devices = (0..count).map(|number| story(dice, number, base)).collect();
+        let edits = dice.one_of(&[0, 0, 1, 5]);
+        let edits = (0..edits).map(|_| base.plus(Span::from_secs(dice.between(700, 40 * HOUR)))).collect();
         let pause_at = base.plus(hours(dice.between(2, 40)));
         Plot {
             base,
@@ -109,6 +113,7 @@ impl Plot {
             tag: dice.hits(3000),
             devices,
             pause: dice.hits(2000).then(|| (pause_at, pause_at.plus(hours(dice.between(1, 8))))),
+            edits,
             busy: dice.one_of(&[0, 0, 1000]),
         }
     }
@@ -291,6 +296,18 @@ pub async fn live(world: &Arc<World>, plot: &Plot) -> Result<ScheduleId, String>
     let draft = draft(plot, engine.now());
     let created = engine.create(&app, draft).await.map_err(|error| format!("not created: {error}"))?;
     let id = created.definition.id;
+    for at in plot.edits.clone() {
+        let (world, engine, app) = (Arc::clone(world), engine.clone(), Arc::clone(&app));
+        tokio::spawn(async move {
+            world.sleep_until(at).await;
+            let edit = |current: &Schedule| {
+                let name = Some(format!("as of {at}"));
+                Ok(Definition { name, ..Definition::clone(&current.definition) })
+            };
+            let edited = engine.update(&app, id, at, edit).await;
+            world.ledger.note(world.now(), &format!("edited: {}", edited.is_ok()));
+        });
+    }
     if let Some((from, until)) = plot.pause {
         world.sleep_until(from).await;
         let paused = engine.pause(&app.key, id).await.is_ok();

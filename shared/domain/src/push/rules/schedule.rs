@@ -133,8 +133,11 @@ impl Changes {
         }
         let fields = definition.push.get_or_insert_with(|| PushFields { trigger: None, extra: Map::new() });
         if let Some((given, fan_out)) = &self.trigger {
-            fields.trigger = Some(given.clone());
-            definition.trigger = Trigger::FanOut(fan_out.clone());
+            // The same again is no change of when: what is on its way goes on.
+            if fields.trigger.as_ref() != Some(given) {
+                fields.trigger = Some(given.clone());
+                definition.trigger = Trigger::FanOut(fan_out.clone());
+            }
         }
         fields.extra.extend(self.extra.clone());
         if let Some(push) = &self.push {
