@@ -1,7 +1,7 @@
 //! The scheduled-push contract behind API Gateway: the vendor's own SDK, and pushes that an independent push service
 //! decrypts. The app goes in the end, and everything that is its own with it.
 
-use crate::{Outcome, Stage, secs};
+use crate::secs;
 use anyhow::{Context as _, ensure};
 use rondo_domain::time::{Span, Timestamp};
 use rondo_tests::{
@@ -20,15 +20,13 @@ pub const LEFT: u64 = 6;
 /// A page is opened ahead, and travels through the queue once more: the emulator takes its time for both.
 const ARRIVES: Duration = secs(45);
 
-pub async fn pushes(stage: &Stage) -> Vec<Outcome> {
-    let stack = &stage.stack;
+pub async fn pushes(stack: &Deployment) {
     let app = stack.make_app("pushes").await;
     sdk(stack, &app).await.expect("the SDK works");
     arrive(stack, &app).await.expect("pushes arrive");
     clear(stack, &app).await;
     let removed = stack.invoke("admin", json!({"action": "remove", "key": app.key})).await;
     assert_eq!(removed["answer"], "removed", "{removed}");
-    Vec::new()
 }
 
 async fn sdk(stack: &Deployment, app: &Credentials) -> anyhow::Result<()> {
