@@ -127,6 +127,9 @@ async fn apps() {
     let world = World::start().await;
     assert_eq!(admin(&world, "admin/create").await["answer"], "granted");
     assert!(admin(&world, "admin/list").await.to_string().contains("events-app"));
+    let pushes = admin(&world, "admin/push").await;
+    assert_eq!((&pushes["answer"], &pushes["push"]["way"]), (&"push".into(), &"gateway".into()), "{pushes}");
+    assert!(!pushes.to_string().contains("not-a-secret"), "{pushes}");
     assert_eq!(admin(&world, "admin/rotate").await["answer"], "granted");
     assert_eq!(admin(&world, "admin/remove").await["answer"], "removed");
     assert_eq!(admin(&world, "admin/remove").await["code"], "not_found");

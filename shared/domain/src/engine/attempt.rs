@@ -11,10 +11,12 @@ use crate::{
     schedule::Definition,
     settle::Verdict,
     state::{MAX_PUSH_TRIES, MAX_TRIES, Status},
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 use std::sync::Arc;
 
+/// What is due later than this comes back, wherever there is no other reason: it would take somebody's place.
+const LONGEST_HOLD: Span = Span::from_secs(15);
 /// Of the contract's codes: it timed out.
 const ABANDONED: u32 = 21030;
 
@@ -46,7 +48,9 @@ impl Engine {
                     return Ok(Handled::Done);
                 }
                 // A queue brings it up to a second or two early.
-                AttemptClaim::NotYet(at) if at <= until => self.clock.sleep_until(at).await,
+                AttemptClaim::NotYet(at) if at <= until && at.since(now) <= LONGEST_HOLD => {
+                    self.clock.sleep_until(at).await;
+                }
                 AttemptClaim::HeldUntil(at) | AttemptClaim::NotYet(at) => return come_back(at),
                 AttemptClaim::Claimed { execution, tries } => break (execution, tries, false, lease_until),
                 AttemptClaim::ClaimedToDrop { execution } => break (execution, 1, true, lease_until),
