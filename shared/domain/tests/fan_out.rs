@@ -202,7 +202,8 @@ proptest! {
         let end = start + chrono::TimeDelta::days(days);
         let periodical = Periodical {
             start: start.and_time(NaiveTime::MIN),
-            end: Some(end.and_time(NaiveTime::MIN)),
+            // Itself included: a second before midnight, after the last whole day.
+            end: Some(end.and_time(NaiveTime::MIN) - chrono::TimeDelta::seconds(1)),
             time, unit, frequency: 1, zone: Tz::UTC,
         };
         let fan_out = FanOut { times: Times::Periodical(periodical), zone: Tz::UTC, per_recipient, from };

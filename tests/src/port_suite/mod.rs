@@ -61,14 +61,15 @@ pub fn at(seconds: u64) -> Timestamp {
 /// Asks again as long as the answer is lost: what every caller of a port does.
 pub async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
     // Many at once share one layer of faults, and any of them may be hit more than once.
+    let mut last = String::new();
     for _ in 0..100 {
         match write().await {
             Ok(answer) => return answer,
-            Err(StoreError::Unavailable(_)) => {}
+            Err(StoreError::Unavailable(why)) => last = why,
             Err(error) => panic!("{error}"),
         }
     }
-    panic!("the store never answers");
+    panic!("the store never answers, and at last: {last}");
 }
 
 impl Suite {
